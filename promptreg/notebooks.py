@@ -12,7 +12,6 @@ from functools import wraps
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from promptreg.errors import TemplateError
 from promptreg.harmless import harmless
 from promptreg.reprs import short
 
@@ -126,7 +125,7 @@ def _status(version: Any) -> str:
 def _variables(version: "Version") -> str:
     try:
         caption, variables = "Variables", version.variables
-    except (AttributeError, TemplateError):  # made by hand, or by a release that took other templates
+    except AttributeError:  # made by hand, so there is nothing to compile it with
         caption, variables = "Declared variables", version.declared_variables
     if not variables:
         return ""

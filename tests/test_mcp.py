@@ -289,6 +289,10 @@ def image(url: str) -> dict[str, Any]:
 PARTS = {
     "text": ({"type": "text", "text": "Look:"}, {"type": "text", "text": "Look:"}),
     "image": (image(f"data:image/png;base64,{PIXEL}"), {"type": "image", "data": PIXEL, "mimeType": "image/png"}),
+    "image as people write it": (
+        image(f"DATA:image/JPG;base64,{PIXEL[:8]}\n{PIXEL[8:]}"),
+        {"type": "image", "data": PIXEL, "mimeType": "image/jpeg"},
+    ),
     "image in percent": (
         image("data:image/svg+xml;charset=utf-8,%3Csvg/%3E"),
         {"type": "image", "data": base64.b64encode(b"<svg/>").decode(), "mimeType": "image/svg+xml"},
@@ -313,12 +317,9 @@ PARTS = {
             "resource": {"uri": "promptreg:///x/0/a%20b.pdf", "mimeType": "application/pdf", "blob": PIXEL},
         },
     ),
-    "bare file": (
-        {"type": "file", "file": {"file_data": PIXEL}},
-        {
-            "type": "resource",
-            "resource": {"uri": "promptreg:///x/0/file", "mimeType": "application/octet-stream", "blob": PIXEL},
-        },
+    "file without a name": (
+        {"type": "file", "file": {"file_data": "DATA:text/plain;BASE64,aGk="}},
+        {"type": "resource", "resource": {"uri": "promptreg:///x/0/file", "mimeType": "text/plain", "blob": "aGk="}},
     ),
     "file elsewhere": (
         {"type": "file", "file": {"file_url": "https://example.org/"}},
@@ -347,11 +348,14 @@ UNFIT = {
     "a content of another SDK": {"role": "user", "content": [{"type": "image", "source": "SECRET"}]},
     "a part that is no object": {"role": "user", "content": ["SECRET"]},
     "a file by its id": {"role": "user", "content": [{"type": "file", "file": {"file_id": "SECRET"}}]},
+    "a file of no type": {"role": "user", "content": [{"type": "file", "file": {"file_data": "U0VDUkVU"}}]},
     "data that are not base64": {"role": "user", "content": [image("data:image/png;base64,SECRET!")]},
     "a URL of another scheme": {"role": "user", "content": [image("file:///SECRET")]},
     "a URL without data": {"role": "user", "content": [image("data:SECRET")]},
+    "a type that is none": {"role": "user", "content": [image("data:image/\nSECRET;base64,QQ==")]},
     "a broken URL": {"role": "user", "content": [image("https://[SECRET")]},
     "a lone surrogate": {"role": "user", "content": "SECRET \ud800"},
+    "a lone surrogate in a URL": {"role": "user", "content": [image("https://example.org/SECRET\ud800")]},
 }
 
 
@@ -362,7 +366,8 @@ def test_a_message_that_mcp_can_not_hold_is_refused(registry: Registry) -> None:
     for case, error in zip(UNFIT, answers, strict=True):
         assert isinstance(error, types.ErrorData), case
         assert (error.code, error.data["error"]["code"]) == (types.INVALID_PARAMS, "validation_error"), case
-        assert [flaw["field"] for flaw in error.data["error"]["details"]["errors"]] == ["messages[1]"], case
+        assert all(f["field"].startswith("message 2 of 2") for f in error.data["error"]["details"]["errors"]), case
+        assert error.message.startswith("Prompt 'x' can't be passed to MCP clients: message 2 of 2"), case
         assert "SECRET" not in json.dumps(error.data) + error.message
 
 

@@ -1,5 +1,7 @@
 """MCP clients are told when what they listed is out of date, whichever process changed it, and of nothing else."""
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from promptreg import Actor, Registry, StorageBusyError
 pytest.importorskip("mcp", reason="the extra promptreg-embedded[mcp] is not installed")
 
 from mcp import Client, types
+from mcp.server.connection import Connection
 from mcp.server.session import ServerSession
 
 from promptreg.mcp import prompt_server, watching
@@ -207,24 +210,75 @@ def test_nothing_is_read_where_nothing_changes(registry: Registry) -> None:
     assert iterate.call_count == 1
 
 
-def test_sessions_that_ended_without_a_word_are_forgotten(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more of them are kept than are told, and the newest ones are."""
-    monkeypatch.setattr(watching, "MOST_SESSIONS", 2)
-    sent: list[ServerSession] = []
+class Outbound:
+    """Where a client's notifications go; one that has stopped reading takes none."""
+
+    def __init__(self, *, reads: bool = True) -> None:
+        self.reads = reads
+        self.sent: list[str] = []
+
+    async def notify(self, method: str, *_: object) -> None:
+        self.sent.append(method)
+        if not self.reads:
+            await anyio.sleep_forever()
+
+
+def connected(watch: watching.Watch, outbound: Outbound) -> Connection:
+    """Return the connection of a new client of the handshake, which is told of changes."""
+    connection = Connection.for_loop(outbound)  # type: ignore[arg-type]
+    watch.add(ServerSession(mock.Mock(), connection))
+    return connection
+
+
+def told_of_a_change(registry: Registry, watch: watching.Watch, outbound: Outbound) -> None:
+    """Make a change, and wait until this client has been told of it."""
 
     async def run() -> None:
-        watch = watching.Watch(registry)
-        for _ in range(watching.MOST_SESSIONS + 1):
-            watch.add(mock.AsyncMock(spec=ServerSession))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch.run)
             await watch.has_begun.wait()
-            registry.create("new", "Hello")
-            with anyio.fail_after(TIMEOUT):
-                while not watch._sessions[-1].send_prompt_list_changed.await_count:  # type: ignore[attr-defined]
-                    await anyio.sleep(0.001)
-            sent.extend(watch._sessions)
+            for number in (1, 2):
+                registry.update("greet", title=f"{number}")
+                with anyio.fail_after(TIMEOUT):
+                    while len(outbound.sent) < number:
+                        await anyio.sleep(0.001)
             tasks.cancel_scope.cancel()
 
     anyio.run(run)
-    assert len(sent) == watching.MOST_SESSIONS
+
+
+def test_a_client_that_has_stopped_reading_holds_up_no_other(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not waited for; the others are told of each change."""
+    monkeypatch.setattr(watching, "PATIENCE", 0.01)
+    watch, stuck, well = watching.Watch(registry), Outbound(reads=False), Outbound()
+    for outbound in (stuck, well, Outbound(reads=False)):
+        connected(watch, outbound)
+    told_of_a_change(registry, watch, well)
+    assert well.sent == ["notifications/prompts/list_changed"] * 2
+    assert stuck.sent
+
+
+def test_a_client_that_says_twice_that_it_is_ready_is_told_once(registry: Registry) -> None:
+    """Nothing grows with how often it says so."""
+    watch, outbound = watching.Watch(registry), Outbound()
+    connection = connected(watch, outbound)
+    watch.add(ServerSession(mock.Mock(), connection))
+    told_of_a_change(registry, watch, outbound)
+    assert len(outbound.sent) == 2  # of two changes
+    assert len(connection.exit_stack._exit_callbacks) == 1  # type: ignore[attr-defined]
+
+
+def test_a_client_that_is_gone_is_forgotten(registry: Registry) -> None:
+    """Nothing is kept of its connection, or sent to it; with mcp, a connection closes its exit stack when it ends."""
+    watch, gone, here = watching.Watch(registry), Outbound(), Outbound()
+    connection = connected(watch, gone)
+    connected(watch, here)
+    anyio.run(connection.exit_stack.aclose)
+    reference = weakref.ref(connection)
+    del connection
+    gc.collect()
+    assert reference() is None
+    told_of_a_change(registry, watch, here)
+    assert gone.sent == []

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,47 @@ def test_ctrl_c_ends_it_at_once(started: Callable[..., "subprocess.Popen[bytes]"
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as POSIX has them")
+def test_a_second_ctrl_c_ends_it_though_its_client_reads_nothing(
+    started: Callable[..., "subprocess.Popen[bytes]"],
+) -> None:
+    """The first one waits until the answers are written, which they never are."""
+    process = started()
+    assert answered(process, *HANDSHAKE)
+    assert process.stdin is not None
+    large = message("prompts/get", 2, name="greet", arguments={"name": "x" * 200_000})  # more than a pipe holds
+    process.stdin.write(lines(large, message("ping", 3)))
+    process.stdin.flush()
+    for _ in range(100):
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
+            break
+    assert process.returncode in {-signal.SIGINT, 130}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal as POSIX has it")
+def test_a_terminal_that_goes_away_ends_it(path: Path) -> None:
+    """Reading from it fails, which ends standard input as its end does."""
+    pytest.importorskip("mcp", reason=NEEDS_MCP)
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "promptreg", "--db", str(path), "mcp"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=theirs, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            os.close(theirs)
+            os.write(ours, lines(*HANDSHAKE))
+            assert process.stdout.readline()
+            os.close(ours)
+            assert (process.wait(TIMEOUT), process.stderr.read()) == (0, b"")
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
 def test_a_client_that_goes_away_ends_it(started: Callable[..., "subprocess.Popen[bytes]"]) -> None:
     """Nobody reads the answer: that is no failure."""
     process = started()
@@ -247,16 +289,18 @@ async def failed(call: Awaitable[Any], kind: type[Exception]) -> Any:
 
 
 @pytest.mark.slow
-def test_a_program_may_serve_it_over_http(path: Path) -> None:
-    """`prompt_server` runs on the other transports of the package; each change is notified there too."""
+def test_a_program_may_serve_it_over_http(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`prompt_server` runs on the other transports of the package; each change is notified, until a client is gone."""
     pytest.importorskip("mcp", reason=NEEDS_MCP)
     import anyio
     import uvicorn
     from mcp import Client
 
-    from promptreg.mcp import prompt_server
+    from promptreg.mcp import prompt_server, server, watching
 
     received: list[str] = []
+    (watch,) = watches = [watching.Watch(Registry(path))]
+    monkeypatch.setattr(server, "Watch", lambda _: watches.pop())
 
     async def handle(notification: Any) -> None:
         received.append(notification.method)
@@ -278,6 +322,9 @@ def test_a_program_may_serve_it_over_http(path: Path) -> None:
                         registry.update("greet", title="Welcome")
                         while not received:
                             await anyio.sleep(0.01)
+                        assert len(watch._connections) == 1
+                    while watch._connections:
+                        await anyio.sleep(0.01)
                 web.should_exit = True
         registry.close()
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 import anyio
@@ -56,25 +56,24 @@ class _Lines:
                 yield line
 
     def _read(self) -> None:
-        try:
-            with _own_stdin() as lines:
+        with suppress(RuntimeError, anyio.BrokenResourceError, anyio.ClosedResourceError):  # the server has ended
+            with suppress(OSError), _own_stdin() as lines:  # a terminal or a connection that is gone
                 for line in lines:
                     from_thread.run(self._sending.send, line, token=self._token)
             from_thread.run_sync(self._sending.close, token=self._token)
-        except (RuntimeError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass  # the server has ended meanwhile
 
 
 @contextmanager
 def _ctrl_c_ends(lines: _Lines) -> Iterator[None]:
-    """End the lines at the first Ctrl-C, so that the server ends as with its input; a second one ends it at once.
+    """End the lines at the first Ctrl-C, so that the server ends as with its input; a second one kills the process.
 
     asyncio cancels the main task instead, and the server of `mcp` may lose that, or fail, when a message is on its way.
+    Nothing else ends a server whose client has stopped reading: a thread writes, and Python waits for that.
     """
     loop, before = get_running_loop(), signal.getsignal(signal.SIGINT)
 
     def interrupt(*_: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         loop.call_soon_threadsafe(lines.interrupt)
 
     if before is not signal.SIG_IGN:  # as it is behind `nohup`
