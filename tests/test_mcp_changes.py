@@ -260,6 +260,16 @@ def test_a_client_that_has_stopped_reading_holds_up_no_other(
     assert stuck.sent
 
 
+def test_a_client_that_says_twice_that_it_is_ready_is_told_once(registry: Registry) -> None:
+    """Nothing grows with how often it says so."""
+    watch, outbound = watching.Watch(registry), Outbound()
+    connection = connected(watch, outbound)
+    watch.add(ServerSession(mock.Mock(), connection))
+    told_of_a_change(registry, watch, outbound)
+    assert len(outbound.sent) == 2  # of two changes
+    assert len(connection.exit_stack._exit_callbacks) == 1  # type: ignore[attr-defined]
+
+
 def test_a_client_that_is_gone_is_forgotten(registry: Registry) -> None:
     """Nothing is kept of its connection, or sent to it; with mcp, a connection closes its exit stack when it ends."""
     watch, gone, here = watching.Watch(registry), Outbound(), Outbound()

@@ -510,6 +510,9 @@ def test_a_snapshot_of_the_page_fails_where_a_prompt_renders_another_text(pytest
     page = (Path(promptreg.__file__).parent / "docs" / "testing.md").read_text(encoding="utf-8")
     for name in ("shop", "conftest", "test_snapshots"):
         Path(f"{name}.py").write_text(page.split(f"```python\n# {name}.py\n")[1].split("```")[0])
+    call = {"id": "1", "type": "function", "function": {"name": "opening_hours", "arguments": "{}"}}
+    with Path("shop.py").open("a") as shop:  # a message without a content
+        shop.write(f'SUPPORT += [{{"role": "assistant", "tool_calls": [{call}]}}]\n')
     command = (*ALONE, "test_snapshots.py")
     absent = pytester.runpytest_subprocess(*command)
     absent.stdout.fnmatch_lines(["*run pytest --update-snapshots, and commit *support.txt*"])
@@ -517,7 +520,9 @@ def test_a_snapshot_of_the_page_fails_where_a_prompt_renders_another_text(pytest
     Path("shop.py").write_text(Path("shop.py").read_text().replace("Answer for", "Kindly answer for"))
     pytester.runpytest_subprocess(*command).assert_outcomes(failed=1)
     pytester.runpytest_subprocess(*command, "--update-snapshots").assert_outcomes(passed=1)
-    assert "system: Kindly answer for Tea & Co.\n\nuser: Open?" in Path("snapshots/support.txt").read_text()
+    snapshot = Path("snapshots/support.txt").read_text()
+    assert "system: Kindly answer for Tea & Co.\n\nuser: Open?" in snapshot
+    assert "opening_hours" in snapshot
 
 
 def recording() -> Any:

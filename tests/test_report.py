@@ -24,8 +24,10 @@ MARKUP = "</script><script>alert(1)</script><!-- ]]> & &lt; <style> \u2028\u2029
 
 
 def prompt_in(page: str, name: str = "greet") -> Any:
-    """Return the data of one prompt."""
+    """Return the data of one prompt, with the variables of each version in it."""
     (found,) = [prompt for prompt in data_of(page)["prompts"] if prompt["name"] == name]
+    for version in found["versions"]:
+        version["variables"] = json.loads(found["variables"][version["variables"]])
     return found
 
 
@@ -120,6 +122,15 @@ def test_the_variables_are_those_of_the_prompt(registry: Registry, title: str) -
         for v in prompt.variables
     ]
     assert shown == expected
+
+
+def test_variables_that_versions_share_stand_once(registry: Registry) -> None:
+    """They are most of what a small version has, and seldom change."""
+    for template in ("{{ a }}", "{{ a }}!", "{{ b }}", "{{ a }}?"):
+        registry.save("greet", template)
+    (prompt,) = data_of(registry.report())["prompts"]
+    assert [version["variables"] for version in prompt["versions"]] == [0, 1, 0, 0]
+    assert [json.loads(each)[0]["name"] for each in prompt["variables"]] == ["a", "b"]
 
 
 def test_reports_leave_the_compiled_templates_of_the_application_alone(registry: Registry) -> None:

@@ -36,8 +36,9 @@ class Watch:
     def add(self, session: ServerSession) -> None:
         """Notify this client too, until it is gone; one of the protocol of 2026 asks for it itself, by `listen`."""
         connection = connection_of(session)
-        self._connections.add(connection)
-        connection.exit_stack.callback(self._connections.discard, connection)
+        if connection not in self._connections:
+            self._connections.add(connection)
+            connection.exit_stack.callback(self._connections.discard, connection)
 
     async def run(self) -> None:
         """Look for changes until cancelled.

@@ -24,8 +24,10 @@ function present(children) {
   return children.flat(Infinity).filter((child) => child !== null);
 }
 
-// Invisible characters, which may hide or reorder text. Line ends, tabs, joiners and visible signs of Arabic stay.
-const INVISIBLE = /(?![\n\t\u200c\u200d\u0600-\u0605\u06dd])[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029\u{e0100}-\u{e01ef}]/gu;
+// Invisible characters, which may hide or reorder text. Line ends, tabs and joiners stay, and so do visible signs of
+// Arabic, and selectors of the variants of Mongolian letters and of emoji.
+const INVISIBLE =
+  /(?![\n\t\u200c\u200d\u0600-\u0605\u06dd\u180b-\u180d\u180f\ufe0e\ufe0f])[\p{Cc}\p{Cf}\p{Cs}\p{DI}\u2028\u2029]/gu;
 
 /** Return a text as texts and elements, in which each invisible character is a sign with its code. */
 function visible(text) {
@@ -139,10 +141,10 @@ function decoded(path) {
   }
 }
 
-/** Return the version and the difference that an address chooses of a prompt, and `missing`: what of it is not there. */
+/** Return the version and the difference that an address chooses of a prompt, and what of it is `missing`. */
 function chosen(prompt, choice) {
   if (choice === "") return { version: primary(prompt), difference: null, missing: null };
-  const [, from = null, to] = /^(?:(\d+)\.\.)?(.+)$/s.exec(choice); // dots may also stand in a label
+  const [, from, to] = /^(\d+)\.\.(\d+)$/.exec(choice) ?? [null, null, choice]; // a label may have dots too
   const number = Object.hasOwn(prompt.labels, to) ? prompt.labels[to] : Number(to);
   const version = prompt.versions.find((each) => each.version === number) ?? null;
   if (from === null) return { version, difference: null, missing: version ? null : "version" };
@@ -487,7 +489,7 @@ function versionLine(prompt, version, { isOpen, isLive }) {
 }
 
 function panel(prompt, version, difference) {
-  const view = difference ? differenceView(difference) : contentView(version);
+  const view = difference ? differenceView(difference) : contentView(prompt, version);
   return make("div", { class: "panel" }, tabs(prompt, version, difference), view);
 }
 
@@ -510,11 +512,12 @@ function why(difference) {
   return words.length ? ` (${words.join(", ")})` : "";
 }
 
-function contentView(version) {
+function contentView(prompt, version) {
+  const list = JSON.parse(prompt.variables[version.variables]);
   return [
     make("h5", {}, version.kind === "chat" ? "Messages" : "Template"),
     typeof version.template === "string" ? templateBlock(version.template, version.syntax) : messages(version),
-    version.variables.length ? [make("h5", {}, "Variables"), variables(version.variables)] : null,
+    list.length ? [make("h5", {}, "Variables"), variables(list)] : null,
     version.config ? [make("h5", {}, "Config"), block(version.config)] : null,
     version.meta ? [make("h5", {}, "Meta"), block(version.meta)] : null,
     version.examples.length ? [make("h5", {}, "Examples"), version.examples.map((example) => block(example))] : null,

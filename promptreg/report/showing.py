@@ -2,6 +2,7 @@
 
 JavaScript reads 12345678901234567890 as another number, and 1.0 as 1, so `config` and such are written here. The rows
 of a difference are text as well, which the page reads when it is opened: else a large page opens four times slower.
+Versions mostly have the same variables, which the page holds once a prompt: else it would be a sixth larger.
 """
 
 import json
@@ -23,6 +24,7 @@ from promptreg.report.spans import Span, live_spans, spans_between
 Data: TypeAlias = dict[str, Any]
 
 _json = partial(json.dumps, ensure_ascii=False, indent=2)
+_on_one_line = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 
 
 class Showing:
@@ -38,6 +40,12 @@ class Showing:
         container, oldest_first = found.container, found.events[::-1]
         most = self._max_events or len(found.events)
         timeline = [{"version": number, **_from_to(span)} for number, span in live_spans(oldest_first)]
+        times: dict[str, list[Any]] = {
+            "timeline": timeline,
+            "disabled": [*map(_times, spans_between(oldest_first, "disable", "enable"))],
+            "archived": [*map(_times, spans_between(oldest_first, "archive", "restore"))],
+        }
+        variables: dict[str, int] = {}
         return {
             "name": container.name,
             "id": container.id,
@@ -51,35 +59,35 @@ class Showing:
             "access_grants": [grant.model_dump() for grant in container.access_grants],
             "hidden_versions": found.version_count - len(found.versions),
             "hidden_events": len(found.events) - len(found.events[:most]),
-            "hidden_times": len(timeline) - len(timeline[-most:]),
-            "timeline": timeline[-most:],
-            "disabled": [*map(_times, spans_between(oldest_first, "disable", "enable"))][-most:],
-            "archived": [*map(_times, spans_between(oldest_first, "archive", "restore"))][-most:],
-            "versions": [*self._versions(found, timeline)],
+            "hidden_times": sum(len(spans) - len(spans[-most:]) for spans in times.values()),
+            **{name: spans[-most:] for name, spans in times.items()},
+            "versions": [*self._versions(found, timeline, variables)],
+            "variables": [*variables],
             "events": [*map(_event, found.events[:most])],
         }
 
-    def _versions(self, found: Gathered, timeline: Sequence[Data]) -> Iterator[Data]:
-        known_variables: dict[str, list[Data]] = {}
+    def _versions(self, found: Gathered, timeline: Sequence[Data], variables: dict[str, int]) -> Iterator[Data]:
+        """Yield the versions; what variables they have is put into `variables`, and each has the place of its own."""
+        parsed: dict[str, str] = {}
         live: dict[int, list[list[str | None]]] = {}
         for span in timeline:
             live.setdefault(span["version"], []).append([span["from"], span["to"]])
         for record in found.versions:
             yield {
                 **_version(record),
-                "variables": self._variables(record, known_variables),
+                "variables": variables.setdefault(self._variables(record, parsed), len(variables)),
                 "live": live.get(record.number, []),
                 "differences": [*self._differences(found, record)],
             }
 
-    def _variables(self, record: VersionRecord, known: dict[str, list[Data]]) -> list[Data]:
-        """Return the effective variables; versions of a prompt whose templates are equal are parsed once."""
+    def _variables(self, record: VersionRecord, parsed: dict[str, str]) -> str:
+        """Return the effective variables as JSON; versions of a prompt whose templates are equal are parsed once."""
         snapshot = record.snapshot
         key = compact([snapshot.template, snapshot.variables, snapshot.syntax])
-        if key not in known:
+        if key not in parsed:
             variables = variables_of(snapshot.template, snapshot.variables, self._limits, snapshot.syntax)
-            known[key] = [*map(_variable, variables)]
-        return known[key]
+            parsed[key] = _on_one_line([*map(_variable, variables)])
+        return parsed[key]
 
     def _differences(self, found: Gathered, record: VersionRecord) -> Iterator[Data]:
         reasons: dict[int, list[str]] = {}
@@ -87,8 +95,7 @@ class Showing:
             reasons.setdefault(number, []).append(reason)
         for number, why in reasons.items():
             rows = self._comparing.rows(found.known[number], record)
-            text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-            yield {"from": number, "to": record.number, "is": why, "rows": text}
+            yield {"from": number, "to": record.number, "is": why, "rows": _on_one_line(rows)}
 
 
 def _version(record: VersionRecord) -> Data:
