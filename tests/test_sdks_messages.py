@@ -84,6 +84,15 @@ def test_a_call_without_a_type_is_one_of_a_function(make: Renders, method: str, 
     assert getattr(make.history(HI, calling(typeless), result("c1")), method)() == typed
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("absent", [{}, {"content": None}, {"content": []}])
+def test_a_tool_may_have_returned_nothing(make: Renders, method: str, absent: dict[str, Any]) -> None:
+    """A message without a content is one with an empty text."""
+    nothing = {"role": "tool", "tool_call_id": "c1", **absent}
+    empty = getattr(make.history(calling(CALL), result("c1", "")), method)()
+    assert getattr(make.history(calling(CALL), nothing), method)() == empty
+
+
 @pytest.mark.parametrize("method", ["openai_responses", "anthropic", "gemini"])
 def test_a_field_that_would_be_lost_is_an_error(make: Renders, method: str) -> None:
     """It is not quoted; what an answer of Chat Completions has beside its text is left out."""

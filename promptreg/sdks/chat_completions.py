@@ -89,6 +89,8 @@ def _message(marked: Marked) -> dict[str, Any]:
     read = read_message(message, where, Readers(_part, others=_require_texts))
     if is_marked and read.content is not None:
         message["content"] = with_mark(blocks_of(read.content, text_part))
+    if read.role == "tool" and not read.content:  # it returned nothing
+        message["content"] = ""
     for fields, call in zip(message.get("tool_calls") or (), read.calls, strict=True):
         fields["type"] = call.type
     return _without_absent(message)

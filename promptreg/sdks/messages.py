@@ -1,7 +1,8 @@
-"""A message of the neutral form, that of OpenAI's Chat Completions API, read into its parts and tool calls.
+"""A message of the neutral form, that of OpenAI's Chat Completions API, read for an SDK, or for MCP.
 
 A template's message has this form; what a placeholder brings may have any. `read_message` refuses what has not, and
-names the message and the field. What an SDK takes of this form is decided in its module.
+names the message and the field. What an SDK takes of this form, and how it looks there, is decided in its module, which
+passes its `Readers`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -114,7 +115,7 @@ def read_message(message: Mapping[str, Any], where: str, readers: Readers[B]) ->
     """Read a message; raise `InvalidInputError` with everything in it that has not the neutral form, or is not taken.
 
     A field that is None or an empty list counts as absent, as the SDKs' own `model_dump` writes it; a call without a
-    type is one of a function.
+    type is one of a function, and a tool's message without a content says that it returned nothing.
 
     >>> message = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "Rain"}]}
     >>> read_message(message, "message 1 of 1", Readers(lambda part: part.fields["text"]))
@@ -126,7 +127,8 @@ def read_message(message: Mapping[str, Any], where: str, readers: Readers[B]) ->
 did you mean 'assistant'?
     """
     given = {key: value for key, value in message.items() if value is not None and value != []}
-    role, fields = read_role(given, where), FieldReader()
+    role = read_role(given, where)  # first and alone: a message without one has another form, so nothing else is read
+    fields = FieldReader()
     content = fields.read(_content, given, where, role, readers)
     calls = fields.read(_calls, given, where, role, readers)
     call_id = fields.read(_call_id, given, where, role, readers)
@@ -169,7 +171,7 @@ def _part_meant(answer: Mapping[str, Any]) -> str:
 
 
 def _content(given: Mapping[str, Any], where: str, role: str, readers: Readers[Any]) -> str | list[Any] | None:
-    content = given.get("content")
+    content = given.get("content", "" if role == "tool" else None)
     if content is None and role != "assistant":
         refuse(f"{where}, content", "is absent or empty; it must be text or a list of parts")
     if content is None or isinstance(content, str):
