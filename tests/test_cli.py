@@ -17,19 +17,21 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_demo_prints_every_step_in_one_screen_and_leaves_no_file(tmp_path: Path) -> None:
-    """The demo seeds, renders, drafts, publishes, compares, rolls back, disables and archives, with each result."""
+    """It seeds, renders, calls an SDK, drafts, publishes, compares, rolls back, reports, disables and archives."""
     done = run("demo", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     steps = [line for line in done.stdout.splitlines() if line.startswith("•")]
     words = [
         "seed",
         "render",
+        "OpenAI",
         "chat",
         "draft",
         "publish",
         "seed",
         "diff",
         "roll back",
+        "report",
         "disable",
         "archive",
         "render",

@@ -137,6 +137,8 @@ REFUSED = {
     "a folder": (["-o", "."], 1, ". is no file; name a file, or - for standard output"),
     "a folder that is absent": (["-o", "no/x.html"], 1, "no/x.html can't be written: No such file or directory"),
     "the database": (["-o", "prompts.db"], 1, "is a database"),
+    "its WAL": (["-o", "prompts.db-wal"], 1, "is part of a database"),
+    "its locks": (["-o", "./prompts.db-promptreg-queue"], 1, "is part of a database"),
     "an unknown prompt": (["gret", "absent"], 1, "not_found"),
     "a version": (["greet@1"], 1, "names[0]: this command takes a prompt, not a version"),
     "what may not be read": (["greet", "--as", "eve:"], 1, "not_found"),

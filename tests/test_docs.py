@@ -150,6 +150,15 @@ def recipes() -> list[Any]:
     return found
 
 
+def test_the_programs_for_frameworks_may_share_a_folder() -> None:
+    """Each makes prompts of its own, so that none finds what another has published in the same `prompts.db`."""
+    text = "".join((DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("frameworks", "agents"))
+    made = [set(re.findall(r"registry\.(?:seed|save)\(\s*\"(\w+)\"", part)) for part in text.split("\n## ")]
+    names = [name for part in made for name in part]
+    assert len(names) >= 6
+    assert len(names) == len(set(names))
+
+
 def installed(package: str) -> bool:
     """Return whether a distribution is installed."""
     with contextlib.suppress(PackageNotFoundError):

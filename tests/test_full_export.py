@@ -668,7 +668,7 @@ def test_no_folder_for_temporary_files_is_a_storage_error(
 
 
 def test_an_export_never_takes_the_place_of_a_database(path: str, tmp_path: Path) -> None:
-    """Neither of its own, by any name, nor of another."""
+    """Neither of its own, by any name, nor of another, nor of a WAL or lock, whether there is one or not."""
     other, link = tmp_path / "other.db", tmp_path / "link"
     link.symlink_to(path)
     Registry(str(other)).close()
@@ -676,6 +676,9 @@ def test_an_export_never_takes_the_place_of_a_database(path: str, tmp_path: Path
         registry.create("x", "One")
         for place in (path, link, other):
             with pytest.raises(InvalidInputError, match="is a database"):
+                export_full(registry, place)
+        for place in (f"{path}-wal", f"{path}-promptreg", f"{other}-WAL"):
+            with pytest.raises(InvalidInputError, match="is part of a database"):
                 export_full(registry, place)
         registry.create("y", "Two")
         assert registry.verify() == []

@@ -107,7 +107,7 @@ def test_the_prompt_is_in_the_context_and_the_metadata_of_the_traced_call(langch
     seen: list[Any] = []
     with tracing(PromptSpanProcessor()) as spans:
         langchain.traced.invoke({"question": "Why?"}, {"callbacks": [Instrumentation()]})
-    assert prompts_on(spans, "chat") == [("support", "1")]
+    assert prompts_on(spans, "chat") == [("reply", "1")]
     ((metadata, parameters),) = seen
-    assert (metadata[NAME], metadata[VERSION]) == ("support", "1")
+    assert (metadata[NAME], metadata[VERSION]) == ("reply", "1")
     assert parameters["temperature"] == 0.2

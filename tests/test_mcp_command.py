@@ -57,6 +57,17 @@ def test_the_options_are_those_of_every_command(terminal: Terminal) -> None:
     assert terminal("mcp", "more").status == 2
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_at_a_terminal_it_says_that_it_waits_for_a_client(
+    terminal: Terminal, path: Path, monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    """Whoever tries it by hand would see nothing; where a client has started it, nothing is said."""
+    pytest.importorskip("mcp", reason=NEEDS_MCP)
+    monkeypatch.setattr("promptreg.mcp.stdio.serve", lambda registry: None)
+    done = terminal("mcp", "--db", str(path), is_terminal=is_terminal)
+    assert (done.status, done.out, "MCP client" in done.err) == (0, "", is_terminal)
+
+
 def test_a_database_that_is_not_there_is_an_error(terminal: Terminal) -> None:
     """A server does not make one: its client would wonder where the prompts are."""
     pytest.importorskip("mcp", reason=NEEDS_MCP)
@@ -168,7 +179,8 @@ def test_a_terminal_that_goes_away_ends_it(path: Path) -> None:
             os.write(ours, lines(*HANDSHAKE))
             assert process.stdout.readline()
             os.close(ours)
-            assert (process.wait(TIMEOUT), process.stderr.read()) == (0, b"")
+            assert process.wait(TIMEOUT) == 0
+            assert b"Error" not in process.stderr.read()
         finally:
             process.kill()
 

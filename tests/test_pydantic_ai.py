@@ -57,7 +57,7 @@ def model(pydantic_ai: Any) -> Any:
 
 def test_an_agent_has_the_instructions_model_and_settings_of_the_version_chosen(agent: Any) -> None:
     """By a label or a version, or what is live."""
-    agent.registry.set_label("support", "old", 1)
+    agent.registry.set_label("advise", "old", 1)
     for choice, text in (
         ({}, "You help Ana, briefly."),
         ({"label": "old"}, "You help Ana."),
@@ -72,10 +72,10 @@ def test_an_agent_has_the_instructions_model_and_settings_of_the_version_chosen(
 def test_the_settings_of_the_config_reach_the_model(agent: Any, model: Any, pydantic_ai: Any) -> None:
     """And so do the instructions and the question."""
     nested = {"temperature": 0.2, "logit_bias": {"50256": -100}}
-    agent.registry.update("support", config={"model": "test", **nested})
+    agent.registry.update("advise", config={"model": "test", **nested})
     with agent.agent.override(model=model):
         agent.ask("Why?")
-    agent.registry.rollback("support", reason="as it was")
+    agent.registry.rollback("advise", reason="as it was")
     ((messages, info),) = model.seen
     assert info.model_settings == nested
     assert info.instructions == "You help Ana, briefly."
@@ -86,9 +86,9 @@ def test_each_run_has_the_instructions_of_its_time(agent: Any, model: Any) -> No
     """The conversation is passed on, and only the newest instructions reach the model."""
     with agent.greeter.override(model=model):
         first = agent.greeter.run_sync("One", deps="Ben")
-        before = agent.registry.update("support", template="You serve {{ customer }}.").version
+        before = agent.registry.update("advise", template="You serve {{ customer }}.").version
         agent.greeter.run_sync("Two", deps="Ben", message_history=first.all_messages())
-        agent.registry.rollback("support", reason="as it was")
+        agent.registry.rollback("advise", reason="as it was")
     assert before > 1
     assert [info.instructions for _, info in model.seen] == ["You help Ben, briefly.", "You serve Ben."]
     assert len(model.seen[1][0]) == 3
@@ -104,7 +104,7 @@ def test_an_error_of_the_registry_leaves_an_agent_as_it_is(agent: Any) -> None:
     """In both forms, synchronously and not."""
     with pytest.raises(VersionNotFoundError):
         agent.ask("Why?", version=9)
-    agent.registry.disable("support")
+    agent.registry.disable("advise")
     try:
         with pytest.raises(PromptDisabledError):
             agent.ask("Why?")
@@ -113,7 +113,7 @@ def test_an_error_of_the_registry_leaves_an_agent_as_it_is(agent: Any) -> None:
         with pytest.raises(PromptDisabledError):
             asyncio.run(agent.greeter.run("Hello", deps="Ben"))
     finally:
-        agent.registry.enable("support")
+        agent.registry.enable("advise")
 
 
 def test_the_spans_of_an_agent_carry_the_prompt(agent: Any, pydantic_ai: Any) -> None:
@@ -124,7 +124,7 @@ def test_the_spans_of_an_agent_carry_the_prompt(agent: Any, pydantic_ai: Any) ->
             agent.ask("Why?", version=1)
     finally:
         pydantic_ai.Agent.instrument_all(False)
-    assert prompts_on(spans, "chat") == [("support", "1")]
+    assert prompts_on(spans, "chat") == [("advise", "1")]
 
 
 def test_a_chat_prompt_becomes_messages_of_pydantic_ai(examples: Any, pydantic_ai: Any, model: Any) -> None:

@@ -76,6 +76,7 @@ def test_a_search_shows_the_prompts_with_all_its_words(browser: Browser, page: P
         "SMALL talk": ["chat"],
         "unread": ["support/reply"],
         "grusse": ["i18n/willkommen"],
+        "STRAẞE": ["i18n/willkommen"],
         "be kind": ["chat"],
         "kind nowhere": [],
     }.items():

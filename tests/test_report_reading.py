@@ -1,12 +1,13 @@
 """What a reader sees of a report in a real browser: by mouse and keyboard, on a phone, on paper, by screen reader."""
 
 import re
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from promptreg import Prompt, PublishCheckError, Registry
+from promptreg import Prompt, PublishCheckError, Registry, report
 from tests.browser import Browser
 from tests.report_pages import AFTERWARDS, MARKUP, NAMES, many_prompts, markup, shop, written
 
@@ -311,6 +312,86 @@ def test_a_thousand_prompts_of_twenty_versions_can_be_read(browser: Browser, tmp
     browser.click(".tabs a", "Changes since 19")
     assert len(browser.all(".difference tr.changed")) > 0
     assert browser.messages() == []
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_number_of_a_line_stands_on_one_line(browser: Browser, tmp_path: Path, width: int) -> None:
+    """However far down the line is, its number and sign make the row no higher."""
+    registry = Registry(":memory:")
+    lines = ["x"] * 20_000
+    registry.create("p", "\n".join([*lines, "One"]))
+    registry.update("p", template="\n".join([*lines, "Two"]))
+    browser.open(written(registry, tmp_path), "#/p@1..2", width=width)
+    assert "20001" in browser.texts("td.number")
+    assert len({cell.size["height"] for cell in browser.all(".difference td.number")}) == 1
+    overflowing = "return [...document.querySelectorAll('td.number')].filter((it) => it.scrollWidth > it.clientWidth)"
+    assert browser.run(overflowing) == []
+
+
+def long_ago_and_now() -> Registry:
+    """Return a registry of a prompt that was disabled before it was live, for a year with one version, then others."""
+    times = iter(
+        [*(datetime(2025, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4)), *[datetime(2026, 1, 1, tzinfo=UTC)] * 9]
+    )
+    registry = Registry(":memory:", clock=lambda: next(times))
+    registry.create("p", "1", is_production=False)
+    registry.disable("p")
+    registry.enable("p")
+    registry.publish("p")
+    registry.update("p", template="2")
+    registry.set_label("p", "spring..1", 1)
+    registry.set_label("p", "1..2", 1)
+    return registry
+
+
+def test_the_bar_shows_what_is_live_however_short_it_has_been(browser: Browser, tmp_path: Path) -> None:
+    """It is at the end, within the bar; what was before the first publication is not in it."""
+    browser.open(written(long_ago_and_now(), tmp_path), "#/p")
+    assert browser.texts(".track span") == ["1", "2"]
+    track, now = (browser.all(selector)[0].rect for selector in (".track", ".track .now"))
+    assert now["width"] >= 4
+    assert now["x"] + now["width"] == track["x"] + track["width"]
+
+
+def test_a_label_with_dots_is_a_label(browser: Browser, tmp_path: Path) -> None:
+    """What reads as the numbers of a difference is one all the same."""
+    file = written(long_ago_and_now(), tmp_path)
+    browser.open(file, "#/p@spring..1")
+    assert (browser.text(".version.open h4"), browser.all(".notice")) == ("Version 1", [])
+    browser.open(file, "#/p@1..2")
+    assert (browser.text(".version.open h4"), len(browser.all(".difference"))) == ("Version 2", 1)
+    browser.open(file, "#/p@summer..2")
+    assert browser.text(".notice") == "This page has no version summer..2."
+
+
+def test_times_and_events_that_are_left_out_are_counted(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the table of each, with what shows them."""
+    monkeypatch.setattr(report, "MAX_EVENTS", 3)
+    registry = Registry(":memory:")
+    registry.create("p", "1")
+    for number in range(2, 7):
+        registry.update("p", template=str(number))
+    browser.open(written(registry, tmp_path), "#/p")
+    for heading in ("details h4", "main > details h3"):
+        browser.click(heading)
+    assert browser.texts("details .note") == [
+        "3 older times not in this page; promptreg report --all has them.",
+        "9 older events not in this page; promptreg report --all has them.",
+    ]
+
+
+def test_an_input_method_keeps_its_arrow_keys(browser: Browser, page: Path) -> None:
+    """While a word is composed, they choose among its spellings, and the focus stays in the search."""
+    browser.open(page)
+    browser.click("#text")
+    press = (
+        "new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true, cancelable: true, isComposing: arguments[0]})"
+    )
+    for is_composing, focused in ((True, "text"), (False, "chatarchived")):
+        browser.run(f"document.activeElement.dispatchEvent({press})", is_composing)
+        assert browser.focused.replace(" ", "").startswith(focused)
 
 
 def test_a_draft_that_was_overtaken_still_waits(browser: Browser, tmp_path: Path) -> None:

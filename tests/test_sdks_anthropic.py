@@ -22,7 +22,7 @@ HI = {"role": "user", "content": "Hi"}
 TOOL_USE = {"type": "tool_use", "id": "c1", "name": "weather", "input": {"place": "Kyoto"}}
 
 
-def text(text: str, **more: Any) -> dict[str, Any]:
+def text(text: Any, **more: Any) -> dict[str, Any]:
     """Return a part, or a block, of text."""
     return {"type": "text", "text": text, **more}
 
@@ -143,7 +143,7 @@ def test_a_system_message_is_text(make: Renders) -> None:
     """Anything else in it is an error, wherever it stands."""
     part = image("https://a.org/b")
     chat = [{"role": "system", "content": [text("a"), part]}, HI, {"role": "developer", "content": [part]}]
-    assert named(make.of(chat).anthropic) == ["message 1 of 3, content", "message 3 of 3, content"]
+    assert named(make.of(chat).anthropic) == ["message 1 of 3, part 2, type", "message 3 of 3, part 1, type"]
 
 
 # Contents
@@ -210,6 +210,15 @@ def test_audio_is_an_error(make: Renders) -> None:
     assert "audio" in reason
 
 
+def test_an_image_or_a_file_of_an_assistant_is_an_error(make: Renders) -> None:
+    """In either shape: the API permits none in an assistant's turns, though its types do."""
+    own = {"type": "document", "source": LINK}
+    parts = [text("x"), image("https://a.org/b"), file(file_id="file-1"), own]
+    assert [field for field, _ in refused(make, HI, {"role": "assistant", "content": parts}, HI)] == [
+        f"message 2 of 3, part {number}, type" for number in (2, 3, 4)
+    ]
+
+
 def test_a_blank_part_is_left_out(make: Renders) -> None:
     """Anthropic refuses it, and a template has no other way to leave a part out."""
     chat = [{"role": "user", "content": [text("{{ note }}"), image("https://a.org/b")]}]
@@ -257,7 +266,10 @@ def test_the_results_of_one_turn_are_one_message(make: Renders) -> None:
     ]
 
 
-@pytest.mark.parametrize("arguments", ["", "[]", "{", "null", "1", '{"a": NaN}', '{"a": 1, "a": 2}', None, [1]])
+ARGUMENTS = ["", "[]", "{", "null", "1", '{"a": NaN}', '{"a": 1, "a": 2}', '{"a": "\\ud83d"}', None, [1]]
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS)
 def test_arguments_that_are_no_json_object_are_an_error(make: Renders, arguments: Any) -> None:
     """It names the message and the call."""
     ((field, reason),) = refused(make, HI, {"role": "assistant", "tool_calls": [CALL, call("c2", arguments)]})
@@ -272,23 +284,25 @@ def test_arguments_that_are_an_object_already_are_taken(make: Renders) -> None:
 
 
 def test_missing_ids_and_names_are_errors_all_at_once(make: Renders) -> None:
-    """So are calls of another form, and what does not go with the role."""
+    """So are calls of another form, contents, and what does not go with the role."""
     nameless = {"id": "c", "type": "function", "function": {"name": "", "arguments": "[]"}}
     assert [
         field
         for field, _ in refused(
             make,
             {"role": "assistant", "tool_calls": [call(None), nameless, CUSTOM_CALL, 1]},
-            {"role": "tool", "content": "x"},
+            {"role": "tool", "content": [text(1)]},
             {"role": "user", "content": "x", "tool_calls": [CALL]},
             {"role": "user", "content": "x", "tool_call_id": "c1"},
             {"role": "assistant", "content": "x", "tool_calls": 1},
         )
     ] == [
+        "message 1 of 5, tool call 1, id",
         "message 1 of 5, tool call 2, function.name",
         "message 1 of 5, tool call 2, function.arguments",
         "message 1 of 5, tool call 3",
         "message 1 of 5, tool call 4",
+        "message 2 of 5, part 1, text",
         "message 2 of 5, tool_call_id",
         "message 3 of 5, tool_calls",
         "message 4 of 5, tool_call_id",

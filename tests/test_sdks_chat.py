@@ -166,6 +166,13 @@ FOREIGN: list[tuple[Any, list[str]]] = [
 """What a placeholder may bring and this API doesn't take."""
 
 
+def test_parts_of_other_servers_pass_unchanged(make: Renders) -> None:
+    """Servers that speak this API take more; what is refused is a type that OpenAI or Anthropic has, elsewhere."""
+    video = {"type": "video_url", "video_url": {"url": "https://a/b.mp4"}}
+    messages = [{"role": "user", "content": [TEXT, video]}, {"role": "tool", "content": [video], "tool_call_id": "c"}]
+    assert make.history(*messages).openai()["messages"] == messages
+
+
 def assert_named(rendered: Rendered, where: str, fields: list[str]) -> None:
     """Fail unless these fields of a message are what is refused."""
     assert named(rendered.openai) == [f"{where}, {field}".removesuffix(", ") for field in fields]

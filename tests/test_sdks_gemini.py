@@ -96,6 +96,7 @@ OWN: list[dict[str, Any]] = [
     },
     {"role": "user", "parts": [{"function_response": {"id": "own", "name": "g", "response": {"output": "x"}}}]},
     {"role": "user", "parts": [{"inline_data": {"mime_type": "image/png", "data": "-_8="}}]},
+    {"role": "tool", "parts": [{"function_response": {"name": "g", "response": {"output": "x"}}}]},
     {"parts": [{"text": "Hi"}]},
 ]
 """Contents in Gemini's own shape, with data as the package dumps it."""
@@ -218,7 +219,7 @@ def test_a_system_message_alone_leaves_the_contents_to_the_caller(make: Renders)
 def test_a_system_message_is_text(make: Renders) -> None:
     """Anything else in it is an error."""
     chat = [{"role": "system", "content": [text("a"), image("https://a.org/b.png")]}, HI]
-    assert named(make.of(chat).gemini) == ["message 1 of 2, content"]
+    assert named(make.of(chat).gemini) == ["message 1 of 2, part 2, type"]
 
 
 # Contents
@@ -293,7 +294,7 @@ def test_tool_calls_and_results_become_parts(make: Renders) -> None:
     ]
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "1", "null", "{", '{"a": 1, "a": 2}', "x"])
+@pytest.mark.parametrize("content", ["", "[1]", "1", "null", "{", '{"a": 1, "a": 2}', '{"a": "\\ud83d"}', "x"])
 def test_a_result_that_is_no_json_object_is_an_output(make: Renders, content: str) -> None:
     """That is the key under which Gemini looks for one."""
     found = contents(make, {"role": "assistant", "tool_calls": [call("a")]}, result("a", content))
@@ -328,6 +329,11 @@ def test_the_result_of_an_unknown_call_is_an_error(make: Renders) -> None:
     found = refused(make, result("a"), calls, {"role": "tool", "content": "x"}, result("b"))
     assert [field for field, _ in found] == [f"message {n} of 4, tool_call_id" for n in (1, 3, 4)]
     assert "an earlier message" in found[0][1]
+    both = {"role": "tool", "tool_call_id": "b", "content": [{"type": "input_text", "text": "x"}]}
+    assert [field for field, _ in refused(make, both)] == [
+        "message 1 of 1, part 1, type",
+        "message 1 of 1, tool_call_id",
+    ]
 
 
 def test_a_call_without_a_name_names_no_function(make: Renders) -> None:

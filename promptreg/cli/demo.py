@@ -44,12 +44,14 @@ def _versions(ana: Registry) -> list[tuple[str, str]]:
     return [
         ("seed a text prompt, create a chat prompt", f"{created.name} is live with version {created.version}"),
         ("render the text prompt", text.text),
+        ("make the arguments of OpenAI's SDK of it; also anthropic(), gemini()", str(text.openai(model="gpt-5-mini"))),
         ("render the chat prompt (a value is never a template)", "\n".join(map(_message, chat.messages))),
         ("update it as a draft", f"version {draft.version} is a {draft.state}; version {live.version} is still live"),
         ("publish the draft", f"version {published.production_version} is live now"),
         ("start again, and seed the same", f"version {ana.seed(*shipped, tags=['writing']).version} stays live"),
         ("diff 1 and 2", "\n".join(ana.diff("summarize", 1, 2).splitlines()[:6])),
         ("roll back", f"version {ana.rollback('summarize', reason='Too terse').production_version} is live again"),
+        ("make a report to look at in a browser", f"one page of HTML, {len(ana.report()) // 1000} kB"),
     ]
 
 

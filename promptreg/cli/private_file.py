@@ -1,7 +1,6 @@
 """Writing a file that only its owner may read, from the moment that it is there."""
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from tempfile import mkstemp
@@ -38,13 +37,9 @@ def write_private(path: str, make: Callable[[], bytes], database: str | None) ->
 
 def _require_replaceable(path: str, database: str | None) -> None:
     """Raise `InvalidInputError` unless there is nothing at the path, or a file that may be replaced."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if stat.S_ISLNK(mode):
+    if os.path.islink(path):
         raise _refused(path, "is a symbolic link, which is not followed; name another file")
-    if not stat.S_ISREG(mode):
+    if os.path.exists(path) and not os.path.isfile(path):
         raise _refused(path, "is no file; name a file, or - for standard output")
     require_no_database(path, database, field="-o")
 

@@ -19,11 +19,11 @@ from mcp.types import (
     TextContent,
 )
 
-from promptreg.errors import InvalidInputError
 from promptreg.rendered import Rendered
 from promptreg.sdks.media import KINDS, Inline, Link, Media, Stored, read_media
 from promptreg.sdks.messages import Part, read_all, read_message, refuse
-from promptreg.sdks.neutral import Marked, marked_messages, refused
+from promptreg.sdks.neutral import Marked, marked_messages, require_valid
+from promptreg.untrusted import FieldReader
 
 ROLE = "promptreg/role"
 """The key of `_meta` that has the role of a message where MCP has no such role."""
@@ -34,14 +34,14 @@ AUDIO_TYPES = {"audio/mp3": "audio/mpeg"}  # the registered one, for what people
 
 def prompt_messages(rendered: Rendered) -> list[PromptMessage]:
     """Return the messages; raise `InvalidInputError` that names each one that MCP can't hold, and quotes nothing."""
-    try:
-        groups = read_all(lambda item: _messages(*item, rendered.name), enumerate(marked_messages(rendered)))
-    except InvalidInputError as error:
-        raise refused(rendered, error.details["errors"], "MCP clients") from None
+    fields = FieldReader()
+    messages = enumerate(marked_messages(rendered))
+    groups = [fields.read(_messages, marked, index, rendered.name) for index, marked in messages]
+    require_valid(fields, rendered, "MCP clients")
     return [message for group in groups for message in group]
 
 
-def _messages(index: int, marked: Marked, name: str) -> list[PromptMessage]:
+def _messages(marked: Marked, index: int, name: str) -> list[PromptMessage]:
     message = read_message(marked.message, marked.where)
     if message.role not in ROLES or message.calls:
         refuse(marked.where, "is a tool's call or result, which MCP prompts can't hold")

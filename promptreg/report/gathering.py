@@ -5,6 +5,7 @@ afterwards, in `showing.py`.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from promptreg.core import Core
@@ -26,12 +27,13 @@ class Gathered(NamedTuple):
     """A prompt, the versions that are shown, newest first, and all its events, newest first.
 
     The version that is live is shown, however old it is. `known` has these versions by number, and those that they are
-    compared with.
+    compared with; `before` has for each number the next lower one that is known.
     """
 
     container: Container
     versions: Sequence[VersionRecord]
     known: dict[int, VersionRecord]
+    before: dict[int, int]
     events: Sequence[Event]
 
     @property
@@ -45,9 +47,9 @@ class Gathered(NamedTuple):
         These are the version before it, its base, and where it is newer what is live.
         """
         live = self.container.production_version
-        before = max((number for number in self.known if number < record.number), default=None)
         newer = live if live is not None and live < record.number else None
-        for reason, number in (("previous", before), ("base", record.base_version), ("production", newer)):
+        previous = self.before.get(record.number)
+        for reason, number in (("previous", previous), ("base", record.base_version), ("production", newer)):
             if number in self.known:
                 yield reason, number
 
@@ -85,7 +87,8 @@ def _gathered(reader: Reader, view: View, container: Container, most: int) -> Ga
         if record is not None:
             known[number] = record
     query = EventQuery(view.namespace, access.audience(view.actor), EVERY, prompt_id=container.id, newest_first=True)
-    return Gathered(container, shown, known, reader.events(query))
+    before = dict(pairwise(sorted(known, reverse=True)))
+    return Gathered(container, shown, known, before, reader.events(query))
 
 
 def _compared_with(container: Container, versions: Sequence[VersionRecord]) -> set[int]:

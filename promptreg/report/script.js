@@ -96,6 +96,11 @@ function time(iso, format = inUTC) {
   return make("time", { datetime: iso, title: `${local.format(at)}, local time` }, text);
 }
 
+/** Return how two times are sorted: below 0 where the first is the earlier one. */
+function compared(iso, other) {
+  return Date.parse(iso) - Date.parse(other);
+}
+
 function duration(from, to) {
   const minutes = Math.max(0, Math.round((new Date(to) - new Date(from)) / 60_000));
   if (minutes < 120) return plural(minutes, "minute");
@@ -134,14 +139,15 @@ function decoded(path) {
   }
 }
 
-/** Return the version and the difference that an address chooses of a prompt; null where there is none. */
+/** Return the version and the difference that an address chooses of a prompt, and `missing`: what of it is not there. */
 function chosen(prompt, choice) {
-  if (choice === "") return { version: primary(prompt), difference: null };
-  const [from, to] = choice.includes("..") ? choice.split("..") : [null, choice];
+  if (choice === "") return { version: primary(prompt), difference: null, missing: null };
+  const [, from = null, to] = /^(?:(\d+)\.\.)?(.+)$/s.exec(choice); // dots may also stand in a label
   const number = Object.hasOwn(prompt.labels, to) ? prompt.labels[to] : Number(to);
   const version = prompt.versions.find((each) => each.version === number) ?? null;
-  const difference = version?.differences.find((each) => from !== null && each.from === Number(from)) ?? null;
-  return { version, difference };
+  if (from === null) return { version, difference: null, missing: version ? null : "version" };
+  const difference = version?.differences.find((each) => each.from === Number(from)) ?? null;
+  return { version, difference, missing: difference ? null : "difference" };
 }
 
 /** Return the version that stands for a prompt: the one in production, else the newest. */
@@ -171,7 +177,7 @@ const FILTERS = {
 };
 const ORDERS = {
   name: ["Name", () => 0],
-  changed: ["Last change", (one, other) => (one.updated_at < other.updated_at ? 1 : -1)],
+  changed: ["Last change", (one, other) => compared(other.updated_at, one.updated_at)],
 };
 const items = new Map(data.prompts.map((prompt) => [prompt, listed(prompt)]));
 const words = new Map();
@@ -202,7 +208,7 @@ function statusBadges(prompt) {
 
 /** Return a text as it is compared: without case and without marks. */
 function folded(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").toUpperCase();
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().toUpperCase(); // so ẞ is SS too
 }
 
 /** Return everything of a prompt that a search looks in. */
@@ -214,11 +220,11 @@ function searched(prompt) {
   return words.get(prompt);
 }
 
-/** Return all texts within a JSON value, but those that say of a message or a part what it is. */
+/** Return all texts within a value, but for the roles of messages. */
 function textsOf(value) {
   if (typeof value === "string") return [value];
   if (value === null || typeof value !== "object") return [];
-  return Object.entries(value).flatMap(([key, each]) => (key === "role" || key === "type" ? [] : textsOf(each)));
+  return Object.entries(value).flatMap(([key, each]) => (key === "role" ? [] : textsOf(each)));
 }
 
 function select(name, label, options) {
@@ -355,8 +361,7 @@ function events(prompt) {
 }
 
 function leftOut(count, unit) {
-  const more = unit === "older version" ? "; promptreg report --all has them" : "";
-  return count ? note(`${plural(count, unit)} not in this page${more}.`) : null;
+  return count ? note(`${plural(count, unit)} not in this page; promptreg report --all has them.`) : null;
 }
 
 function labelLinks(prompt) {
@@ -397,7 +402,7 @@ function productionBar(prompt) {
     const attributes = { class: to === null ? "now" : "past", title: titled(`version ${version}`, from, to) };
     return place(make("span", attributes, `${version}`), since, from, to);
   });
-  const out = outages(prompt).map(({ word, from, to }) =>
+  const out = outages(prompt).filter(({ to }) => to === null || compared(to, since) > 0).map(({ word, from, to }) =>
     place(make("span", { class: word, title: titled(word, from, to) }), since, from, to),
   );
   const legend = [...new Set(out.map((element) => element.className))];
@@ -423,8 +428,9 @@ function place(element, since, from, to) {
   const now = data.generated_at;
   const [begin, first, last, end] = [since, from, to ?? now, now].map((iso) => Date.parse(iso));
   const percent = (span) => `${(100 * Math.max(0, span)) / Math.max(1, end - begin)}%`;
-  element.style.left = percent(first - begin);
-  element.style.width = percent(last - first);
+  if (to === null) element.style.right = "0"; // so that it is seen however short it is
+  else element.style.left = percent(first - begin);
+  element.style.width = percent(last - Math.max(first, begin));
   return element;
 }
 
@@ -439,11 +445,12 @@ function periodTable(prompt) {
     ...prompt.timeline.map(({ version, from, to }) => ({ what: link(version), from, to })),
     ...outages(prompt).map(({ word, from, to }) => ({ what: `The prompt was ${word}`, from, to })),
   ];
-  all.sort((one, other) => (one.from < other.from ? -1 : 1));
+  all.sort((one, other) => compared(one.from, other.from));
   const row = ({ what, from, to }) => {
     return [what, time(from), to === null ? "now" : time(to), duration(from, to ?? data.generated_at)];
   };
-  return table("What was in production when, oldest first", ["What", "From", "To", "For"], all.map(row));
+  const times = table("What was in production when, oldest first", ["What", "From", "To", "For"], all.map(row));
+  return [times, leftOut(prompt.hidden_times, "older time")];
 }
 
 // A version
@@ -547,17 +554,13 @@ function messageView(message, syntax) {
   if (message.placeholder !== undefined) {
     return make("p", { class: "quiet" }, "The messages of ", own(message.placeholder, { class: "name" }));
   }
-  const { role, content, cache, ...rest } = message;
-  const parts = typeof content === "string" ? [{ type: "text", text: content }] : (content ?? []);
+  const { role, content, cache, more } = message;
+  const parts = typeof content === "string" ? [{ text: content }] : content;
   return [
     make("p", { class: "speaker" }, badge(role, "role"), cache ? badge("cache", "tag") : null),
-    parts.map((part) => (part.type === "text" ? templateBlock(part.text, syntax) : json(part))),
-    Object.keys(rest).length ? json(rest) : null,
+    parts.map(({ text, json }) => (json === undefined ? templateBlock(text, syntax) : block(json))),
+    more ? block(more) : null,
   ];
-}
-
-function json(value) {
-  return block(JSON.stringify(value, null, 2));
 }
 
 const CLOSERS = { "{{": "}}", "{%": "%}", "{#": "#}" };
@@ -671,9 +674,8 @@ function show() {
 function view(name, prompt, choice) {
   if (name === "") return overview();
   if (prompt === undefined) return [heading("Not in this page"), notFound("prompt", name)];
-  const { version, difference } = chosen(prompt, choice);
-  const missing = version === null || (choice.includes("..") && difference === null);
-  const notice = missing ? notFound(choice.includes("..") ? "difference" : "version", choice) : null;
+  const { version, difference, missing } = chosen(prompt, choice);
+  const notice = missing ? notFound(missing, choice) : null;
   return [notice, ...promptView(prompt, version ?? primary(prompt), difference)];
 }
 
@@ -708,7 +710,7 @@ function focusOn(isSame) {
 
 function moveInList(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (step === undefined) return;
+  if (step === undefined || event.isComposing) return; // an input method uses the arrows itself
   const links = [...page.prompts.querySelectorAll("li:not([hidden]) a")];
   const next = links[links.indexOf(document.activeElement) + step];
   (next ?? (step < 0 ? page.text : null))?.focus();

@@ -10,7 +10,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias
 
-from promptreg.jsonvalues import compact
+from promptreg.jsonvalues import FrozenList, compact
+from promptreg.messages import is_placeholder
 from promptreg.models import Event, Variable
 from promptreg.records import VersionRecord
 from promptreg.rendering.limits import RenderLimits
@@ -20,9 +21,6 @@ from promptreg.report.gathering import Gathered
 from promptreg.report.spans import Span, live_spans, spans_between
 
 Data: TypeAlias = dict[str, Any]
-
-REASONS: Mapping[str, str] = {"previous": "the one before", "base": "its base", "production": "what is live"}
-"""Why a version is compared with another one."""
 
 _json = partial(json.dumps, ensure_ascii=False, indent=2)
 
@@ -50,7 +48,6 @@ class Showing:
             "updated_at": container.updated_at,
             "labels": container.all_labels(),
             "production_version": container.production_version,
-            "latest_version": container.latest_version,
             "access_grants": [grant.model_dump() for grant in container.access_grants],
             "hidden_versions": found.version_count - len(found.versions),
             "hidden_events": len(found.events) - len(found.events[:most]),
@@ -64,11 +61,14 @@ class Showing:
 
     def _versions(self, found: Gathered, timeline: Sequence[Data]) -> Iterator[Data]:
         known_variables: dict[str, list[Data]] = {}
+        live: dict[int, list[list[str | None]]] = {}
+        for span in timeline:
+            live.setdefault(span["version"], []).append([span["from"], span["to"]])
         for record in found.versions:
             yield {
                 **_version(record),
                 "variables": self._variables(record, known_variables),
-                "live": [[span["from"], span["to"]] for span in timeline if span["version"] == record.number],
+                "live": live.get(record.number, []),
                 "differences": [*self._differences(found, record)],
             }
 
@@ -87,9 +87,8 @@ class Showing:
             reasons.setdefault(number, []).append(reason)
         for number, why in reasons.items():
             rows = self._comparing.rows(found.known[number], record)
-            label = f"version {number}, {' and '.join(REASONS[reason] for reason in why)}"
             text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-            yield {"from": number, "to": record.number, "is": why, "label": label, "rows": text}
+            yield {"from": number, "to": record.number, "is": why, "rows": text}
 
 
 def _version(record: VersionRecord) -> Data:
@@ -103,7 +102,7 @@ def _version(record: VersionRecord) -> Data:
         "description": snapshot.description,
         "category": snapshot.category,
         "tags": snapshot.tags,
-        "template": snapshot.template,
+        "template": _template(snapshot.template),
         "config": _json(snapshot.config) if snapshot.config else "",
         "meta": _json(snapshot.meta) if snapshot.meta else "",
         "examples": [*map(_json, snapshot.examples)],
@@ -115,6 +114,28 @@ def _version(record: VersionRecord) -> Data:
         "content_hash": snapshot.content_hash,
         "failure": record.failure,
     }
+
+
+def _template(template: str | FrozenList) -> str | list[Data]:
+    return template if isinstance(template, str) else [*map(_message, template)]
+
+
+def _message(message: Mapping[str, Any]) -> Data:
+    """Return a message with its texts as they are; each other part, and all `more` that it has, is JSON."""
+    if is_placeholder(message):
+        return {**message}
+    content = message.get("content", [])
+    more = {name: value for name, value in message.items() if name not in {"role", "content", "cache"}}
+    return {
+        "role": message["role"],
+        "content": content if isinstance(content, str) else [*map(_part, content)],
+        "cache": message.get("cache", False),
+        "more": _json(more) if more else "",
+    }
+
+
+def _part(part: Mapping[str, Any]) -> Data:
+    return {"text": part["text"]} if part["type"] == "text" else {"json": _json(part)}
 
 
 def _variable(variable: Variable) -> Data:

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptreg.sdks.media import KINDS, Inline, Link, Media, Source, Stored, read_media
-from promptreg.sdks.messages import refuse
+from promptreg.sdks.messages import PARTS_OF_RESPONSES, refuse
 from promptreg.sdks.turns import Block, ToolCall, Turn, is_blank
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 CACHE_MARK = "cache_control"
 
-_ELSEWHERE = frozenset({"input_text", "output_text", "input_image", "input_file", "refusal", "function_call"})
+_BLOCKS_OF_USERS = frozenset({"image", "document"})
+"""Blocks that the API does not permit in the turns of an assistant, though the types do."""
+
+_ELSEWHERE = PARTS_OF_RESPONSES | {"refusal", "function_call"}
 """Parts of OpenAI's APIs. A type that is not known here is Anthropic's, as its newer releases add some."""
 
 
@@ -31,6 +34,14 @@ def read_block(part: Mapping[str, Any], where: str) -> Block:
     return dict(part)
 
 
+def read_answer_block(part: Mapping[str, Any], where: str) -> Block:
+    """Return a part of an assistant's message as a content block."""
+    block = read_block(part, where)
+    if block["type"] in _BLOCKS_OF_USERS:
+        refuse(f"{where}, type", "is an image or a file, which Anthropic does not take of an assistant")
+    return block
+
+
 def text_block(text: str) -> Block:
     """Return a block of text."""
     return {"type": "text", "text": text}
@@ -44,16 +55,12 @@ def blocks_of(content: str | list[Block]) -> list[Block]:
 
 
 def tool_use_block(call: ToolCall) -> Block:
-    """Return the block of a tool call, which must have an id."""
-    if call.id is None:
-        refuse(f"{call.where}, id", "is missing: Anthropic ties a tool's result to its call by the id")
+    """Return the block of a tool call."""
     return {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
 
 
-def tool_result_block(turn: Turn, where: str) -> Block:
-    """Return the block of a tool's result, which must have the id of the call; without a content where it is blank."""
-    if turn.answers is None:
-        refuse(f"{where}, tool_call_id", "is missing: it is the id of the call that this answers")
+def tool_result_block(turn: Turn) -> Block:
+    """Return the block of a tool's result; without a content where it is blank."""
     content = {} if is_blank(turn.content) else {"content": turn.content}
     return {"type": "tool_result", "tool_use_id": turn.answers, **content}
 

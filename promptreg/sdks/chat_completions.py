@@ -1,13 +1,23 @@
 """A render as the arguments of `client.chat.completions.create` of the package `openai`.
 
 Messages pass as they are, because they have this API's form. Refused is what its types have no place for. A message of
-a placeholder may have more fields than theirs, since other servers that speak this API take more.
+a placeholder may have more fields than theirs, and parts of more types, since other servers that speak this API take
+more.
 """
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from promptreg.sdks.messages import Part, choice_at, read_message, refuse, text_at
+from promptreg.sdks.messages import (
+    PARTS,
+    PARTS_OF_ANTHROPIC,
+    PARTS_OF_RESPONSES,
+    Part,
+    choice_at,
+    read_message,
+    refuse,
+    text_at,
+)
 from promptreg.sdks.neutral import Marked, converted
 from promptreg.untrusted import FieldReader
 
@@ -23,6 +33,9 @@ PARTS_OF_ROLES: Mapping[str, Collection[str]] = {
     "assistant": ("text", "refusal"),
     "tool": ("text",),
 }
+KNOWN_PARTS = PARTS.keys() | PARTS_OF_RESPONSES | PARTS_OF_ANTHROPIC
+"""The types of parts of the APIs of OpenAI and Anthropic; one of another type is for a server that speaks this API."""
+
 MARK = "prompt_cache_breakpoint"
 """The key of a cache mark on a part, here and in Responses."""
 
@@ -34,7 +47,7 @@ FILE_SOURCES = ("file_data", "file_id")
 
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the call; raise `InvalidInputError` with everything that it can't take."""
-    settings, messages = converted(rendered, overrides, SDK, _message)
+    settings, messages = converted(rendered, overrides, SDK, _message, MARK)
     return {**settings, "messages": messages}
 
 
@@ -93,7 +106,7 @@ def _function_result(message: dict[str, Any], where: str) -> dict[str, Any]:
 
 def _require_taken(part: Part, role: str) -> None:
     taken = PARTS_OF_ROLES[role]
-    if part.type not in taken:
+    if part.type not in taken and part.type in KNOWN_PARTS:
         reason = f"a message of the role {role} takes no such part, but {', '.join(taken)}"
         refuse(f"{part.where}, type", reason)
     if part.type == "image_url":

@@ -3,9 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import thaw
-from promptreg.sdks.gemini_parts import function_call_part, function_response_part, parts_of, read_gemini_part
+from promptreg.sdks.gemini_parts import (
+    function_call_part,
+    function_name,
+    function_response_part,
+    parts_of,
+    read_gemini_part,
+)
 from promptreg.sdks.messages import refuse, value_at
 from promptreg.sdks.neutral import (
     FILLED_BY_MESSAGES,
@@ -13,11 +18,12 @@ from promptreg.sdks.neutral import (
     IN_KEYWORDS,
     Marked,
     marked_messages,
-    refused,
+    plain,
     require_any,
     require_free,
+    require_valid,
 )
-from promptreg.sdks.turns import Block, call_names, read_turn, require_said
+from promptreg.sdks.turns import Block, call_names, read_turn, require_said, with_results_together
 from promptreg.untrusted import FieldReader, read_untrusted
 
 if TYPE_CHECKING:
@@ -27,6 +33,9 @@ Names = dict[str, str]
 """The names of the functions that were called so far, by the id of the call."""
 
 SDK = "Gemini's API"
+
+ROLES = ("user", "model", "tool", "function")
+"""The roles of contents. A function's response may have one of the latter two, as in the examples of the package."""
 
 FILLED = (*FILLED_BY_MESSAGES, "systemInstruction")  # which the SDK reads as well
 
@@ -43,12 +52,9 @@ def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, A
     """Return the arguments of the call; raise `InvalidInputError` with everything that Gemini can't take."""
     fields = FieldReader()
     version = fields.read(_settings, thaw(rendered.config), "config.", IN_CONFIG)
-    given = fields.read(_settings, overrides, "", IN_KEYWORDS)
+    given = fields.read(_settings, plain(overrides), "", IN_KEYWORDS)
     converted = fields.read(_converted_messages, marked_messages(rendered))
-    try:
-        fields.require_valid()
-    except InvalidInputError as error:
-        raise refused(rendered, error.details["errors"], SDK) from None
+    require_valid(fields, rendered, SDK)
     settings = {**version, **given}
     model = {"model": settings.pop("model")} if "model" in settings else {}
     config = {**settings, **_system_instruction(converted)}
@@ -99,13 +105,14 @@ def _converted_messages(marked: Sequence[Marked]) -> list[Converted]:
 
 def _converted(message: Mapping[str, Any], where: str, *, names: Names) -> Converted:
     """Return a message as a content; one of the system that says nothing has no parts."""
-    turn = read_turn(message, where, read_gemini_part)
-    if turn.role == "tool":
-        return Converted("user", _content("user", [function_response_part(turn, names, where)]), is_result=True)
+    fields = FieldReader()
+    turn = fields.read(read_turn, message, where, read_gemini_part)
+    name = fields.read(function_name, message, names, where)
+    fields.require_valid()
+    if name is not None:
+        return Converted("user", _content("user", [function_response_part(turn, name)]), is_result=True)
     parts = [*parts_of(turn.content), *map(function_call_part, turn.calls)]
     require_said(turn, where, "Gemini")
-    if turn.role == "system" and any("text" not in part for part in parts):
-        refuse(f"{where}, content", "must be text, as it is a system message")
     role = "model" if turn.role == "assistant" else turn.role
     return Converted(role, _content(role, parts))
 
@@ -113,8 +120,8 @@ def _converted(message: Mapping[str, Any], where: str, *, names: Names) -> Conve
 def _own_content(message: Mapping[str, Any], where: str, *, names: Names) -> Converted:
     """Return a message that is a content of Gemini already, unchanged."""
     role, parts = message.get("role") or "user", message["parts"]
-    if role not in {"user", "model"}:
-        refuse(f"{where}, role", "must be user or model in a content of Gemini")
+    if role not in ROLES:
+        refuse(f"{where}, role", f"must be one of {', '.join(ROLES)} in a content of Gemini")
     if any(key not in {"role", "parts"} and value is not None for key, value in message.items()):
         refuse(where, "must hold role and parts and nothing else, as a content of Gemini")
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) and part for part in parts):
@@ -144,14 +151,5 @@ def _system_instruction(converted: list[Converted]) -> dict[str, Any]:
 
 def _contents(converted: list[Converted]) -> list[dict[str, Any]]:
     """Return the other messages, with the tools' results of one turn in one, which is how Gemini takes them."""
-    contents: list[dict[str, Any]] = []
-    joins = False
-    for message in converted:
-        if message.role == "system":
-            continue
-        if message.is_result and joins:
-            contents[-1]["parts"] += message.content["parts"]
-        else:
-            contents.append(message.content)
-        joins = message.is_result
-    return contents
+    others = ((message.content, message.is_result) for message in converted if message.role != "system")
+    return with_results_together(others, "parts")

@@ -40,17 +40,30 @@ def function_call_part(call: ToolCall) -> Block:
     return {"function_call": {**_id(call.id), "name": call.name, "args": call.arguments}}
 
 
-def function_response_part(turn: Turn, names: Mapping[str, str], where: str) -> Block:
-    """Return the part of a tool's result, which needs the name of the function: that of the call, or of the message.
+def function_name(message: Mapping[str, Any], names: Mapping[str, str], where: str) -> str | None:
+    """Return the name of the function whose result a message is, that of the call or of the message itself.
 
-    A content that is a JSON object is the response; any other is its `output`. What is no text goes beside it.
+    `names` has the names of the functions that were called so far, by the id of the call. A message that is no tool's
+    has none.
     """
-    name = names.get(turn.answers or "", turn.name)
+    if message.get("role") != "tool":
+        return None
+    call_id, name = message.get("tool_call_id"), message.get("name")
+    if isinstance(call_id, str):
+        name = names.get(call_id, name)
     if name is None:
         refuse(
             f"{where}, tool_call_id",
             "must be the id of a tool call in an earlier message, or else the message needs a name, the function's",
         )
+    return str(name)
+
+
+def function_response_part(turn: Turn, name: str) -> Block:
+    """Return the part of a tool's result.
+
+    A content that is a JSON object is the response; any other is its `output`. What is no text goes beside it.
+    """
     parts = parts_of(turn.content)
     text = BETWEEN_TEXTS.join(part["text"] for part in parts if "text" in part)
     found = read_object(text)

@@ -24,7 +24,13 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "file": (),
     "refusal": ("refusal",),
 }
-"""The types of parts, each with the texts that it must have."""
+"""The types of parts, each with the texts that it must have. Servers that speak this API too have more."""
+
+PARTS_OF_RESPONSES = frozenset({"input_text", "input_image", "input_file", "output_text"})
+PARTS_OF_ANTHROPIC = frozenset(
+    "image document search_result thinking redacted_thinking tool_use tool_result server_tool_use".split()
+)
+"""The types of what stands in a message's content in other APIs, so that it is not taken for this one's."""
 
 CALLS: Mapping[str, tuple[str, str]] = {
     "function": ("function.name", "function.arguments"),
@@ -136,22 +142,30 @@ def choice_at(holder: Mapping[str, Any], path: str, where: str, choices: Collect
     return value
 
 
-def read_parts(content: list[Any], where: str, types: Collection[str] = PARTS) -> list[Part]:
-    """Read the parts of a content, each of one of these types; raise `InvalidInputError` with everything wrong."""
-    numbered = enumerate(content, 1)
-    return read_all(lambda item: _part(item[1], f"{where}, part {item[0]}", types), numbered)
-
-
 _FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
+
+_MESSAGES_OF_ANSWERS: Mapping[str, str] = {
+    "choices": "choices[0].message",
+    "output": "the items of output",
+    "candidates": "candidates[0].content",
+}
+"""What is a message of an answer of Chat Completions, Responses and Gemini, by the key that holds it."""
 
 
 def read_role(given: Mapping[str, Any], where: str) -> str:
     """Return the role of a message; raise `InvalidInputError` for one that Chat Completions does not know."""
     role = given.get("role")
     if not isinstance(role, str) or role not in ROLES:
-        meant = did_you_mean(_ROLES_ELSEWHERE.get(role, role), ROLES) if isinstance(role, str) else ""
+        meant = did_you_mean(_ROLES_ELSEWHERE.get(role, role), ROLES) if isinstance(role, str) else _part_meant(given)
         refuse(f"{where}, role", f"must be one of {', '.join(ROLES)}{meant}")
     return role
+
+
+def _part_meant(answer: Mapping[str, Any]) -> str:
+    """Return what to pass of an answer that was passed whole, as an end of an error's sentence."""
+    held = (part for key, part in _MESSAGES_OF_ANSWERS.items() if isinstance(answer.get(key), list))
+    part = next(held, None) if "type" not in answer else None
+    return f"; of a whole answer, pass {part}" if part else ""
 
 
 def _content(given: Mapping[str, Any], where: str, role: str) -> str | list[Part] | None:
@@ -163,13 +177,13 @@ def _content(given: Mapping[str, Any], where: str, role: str) -> str | list[Part
     if not isinstance(content, list):
         found = type(content).__name__
         refuse(f"{where}, content", f"must be text or a list of parts, not {found}")
-    return read_parts(content, where)
+    return read_all(lambda item: _part(item[1], f"{where}, part {item[0]}"), enumerate(content, 1))
 
 
-def _part(part: object, where: str, types: Collection[str]) -> Part:
+def _part(part: object, where: str) -> Part:
     if not isinstance(part, dict):
         refuse(where, f"must be an object with a type, not {type(part).__name__}")
-    kind, fields = choice_at(part, "type", where, types), FieldReader()
+    kind, fields = text_at(part, "type", where), FieldReader()
     for path in PARTS.get(kind, ()):
         fields.read(text_at, part, path, where)
     if kind == "file":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import thaw
+from promptreg.jsonvalues import FrozenDict, FrozenList, thaw
 from promptreg.rendering.messages import ChatMessages
 from promptreg.untrusted import FieldReader
 
@@ -27,6 +27,9 @@ IN_KEYWORDS = "don't pass it, but put its text into the template, or in a placeh
 MOST_MARKS = 4
 """How many cache marks OpenAI and Anthropic take in one request."""
 
+_HOLDERS_OF_BLOCKS = ("content", "output")
+"""Where a message, a tool's result or an item holds what may be marked."""
+
 
 class Marked(NamedTuple):
     """A message of a render, whether a provider's cache may end after it, and where it stands, for errors."""
@@ -41,21 +44,20 @@ def converted(
     overrides: Mapping[str, Any],
     sdk: str,
     convert: Callable[[Marked], T],
+    mark: str,
 ) -> tuple[dict[str, Any], list[T]]:
     """Return the settings of a call, and what `convert` makes of each message; it raises `InvalidInputError`s.
 
-    Raises one with everything that the SDK can't take: of the config and the keywords, the messages, and the number of
-    marked ones.
+    `mark` is the key of a cache mark. Raises one error with everything that the SDK can't take: of the config and the
+    keywords, the messages, and the number of cache marks.
     """
     marked, fields = marked_messages(rendered), FieldReader()
     settings = fields.read(settings_of, rendered, overrides)
     results = [fields.read(convert, each) for each in marked]
     fields.read(require_any, marked)
-    fields.read(_require_few_marks, marked)
-    try:
-        fields.require_valid()
-    except InvalidInputError as error:
-        raise refused(rendered, error.details["errors"], sdk) from None
+    given = {**rendered.config, **overrides}
+    fields.read(_require_few_marks, given, [each.where for each in marked], results, mark=mark)
+    require_valid(fields, rendered, sdk)
     return settings, results
 
 
@@ -74,7 +76,14 @@ def settings_of(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str,
     fields.read(require_free, rendered.config, "config.", IN_CONFIG)
     fields.read(require_free, overrides, "", IN_KEYWORDS)
     fields.require_valid()
-    return {**thaw(rendered.config), **overrides}
+    return {**thaw(rendered.config), **plain(overrides)}
+
+
+def plain(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords with values that are read-only, as those of a version's `meta`, as plain dicts and lists."""
+    return {
+        key: thaw(value) if isinstance(value, FrozenDict | FrozenList) else value for key, value in overrides.items()
+    }
 
 
 def require_free(
@@ -87,10 +96,13 @@ def require_free(
         raise InvalidInputError.of_all(errors)
 
 
-def refused(rendered: "Rendered", errors: Sequence[Mapping[str, str]], sdk: str = "this SDK") -> InvalidInputError:
-    """Return the error that names everything that an SDK can't take."""
-    listed = InvalidInputError.of_all([dict(error) for error in errors])
-    return InvalidInputError(f"Prompt '{rendered.name}' can't be passed to {sdk}: {listed.message}.", **listed.details)
+def require_valid(fields: FieldReader, rendered: "Rendered", sdk: str) -> None:
+    """Raise the error that names everything that an SDK can't take, and the prompt."""
+    try:
+        fields.require_valid()
+    except InvalidInputError as error:
+        message = f"Prompt '{rendered.name}' can't be passed to {sdk}: {error.message}."
+        raise InvalidInputError(message, **error.details) from None
 
 
 def _cache_marks(rendered: "Rendered") -> set[int]:
@@ -105,8 +117,23 @@ def require_any(marked: Sequence[Marked]) -> None:
         raise InvalidInputError.of("messages", reason)
 
 
-def _require_few_marks(marked: Sequence[Marked]) -> None:
-    surplus = [each.where for each in marked if each.is_marked][MOST_MARKS:]
-    if surplus:
-        reason = f"is one cache mark too many: {MOST_MARKS} messages before it are marked, and that is the most"
-        raise InvalidInputError.of_all([{"field": f"{where}, cache", "reason": reason} for where in surplus])
+def _require_few_marks(given: Mapping[str, Any], places: Sequence[str], results: Sequence[Any], *, mark: str) -> None:
+    """Refuse each message whose cache marks are too many, counted with those of the settings and their tools."""
+    tools = given.get("tools")
+    count, errors = _marks_in([given, *(tools if isinstance(tools, list | tuple) else ())], mark), []
+    for where, result in zip(places, results, strict=True):
+        marks = _marks_in([result], mark)
+        count += marks
+        if marks and count > MOST_MARKS:
+            reason = f"is cache mark {count} of the request; {MOST_MARKS} are the most, so remove one"
+            errors.append({"field": f"{where}, cache", "reason": reason})
+    if errors:
+        raise InvalidInputError.of_all(errors)
+
+
+def _marks_in(values: Sequence[Any], mark: str) -> int:
+    """Return how many of these objects are marked, and of those in them, or in lists and tuples, that can be."""
+    objects = [value for value in values if isinstance(value, dict)]
+    inner = (value[key] for value in objects for key in _HOLDERS_OF_BLOCKS if isinstance(value.get(key), list))
+    lists = [*(value for value in values if isinstance(value, list | tuple)), *inner]
+    return sum(value.get(mark) is not None for value in objects) + sum(_marks_in(each, mark) for each in lists)

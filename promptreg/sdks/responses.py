@@ -8,7 +8,18 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from promptreg.sdks.chat_completions import MARK, require_detail, require_file, with_mark
-from promptreg.sdks.messages import Call, NeutralMessage, Part, read_all, read_message, refuse, text_at
+from promptreg.sdks.messages import (
+    PARTS,
+    PARTS_OF_ANTHROPIC,
+    PARTS_OF_RESPONSES,
+    Call,
+    NeutralMessage,
+    Part,
+    read_all,
+    read_message,
+    refuse,
+    text_at,
+)
 from promptreg.sdks.neutral import Marked, converted
 
 if TYPE_CHECKING:
@@ -19,25 +30,22 @@ SDK = "OpenAI's Responses API"
 Item = dict[str, Any]
 
 ROLES = frozenset({"system", "developer", "user", "assistant"})
-PARTS = frozenset({"input_text", "input_image", "input_file", "output_text", "refusal"})
+OWN_PARTS = PARTS_OF_RESPONSES | {"refusal"}
 EASY_FIELDS = frozenset({"role", "content", "phase"})
 FILE_SOURCES = ("file_data", "file_id", "file_url")
 
-PARTS_ELSEWHERE = PARTS | frozenset(
-    "text image image_url input_audio file document search_result thinking redacted_thinking tool_use tool_result"
-    " server_tool_use".split()
-)
+PARTS_ELSEWHERE = PARTS_OF_RESPONSES | PARTS.keys() | PARTS_OF_ANTHROPIC
 """The types of what stands in a message's content, here and in other APIs, so that no item has them."""
 
 TAKEN_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
-IGNORED = frozenset({"annotations", "refusal"})
-"""The fields of an answer of Chat Completions that need no place: notes on its text, and what is read as a text."""
+IGNORED = frozenset({"annotations", "parsed", "refusal"})
+"""The fields of an answer of Chat Completions that need no place: what is made of its text, and what is read as one."""
 
 
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the call; raise `InvalidInputError` with everything that it can't take."""
     custom_calls = _custom_calls(rendered.messages)
-    settings, items = converted(rendered, overrides, SDK, lambda marked: _items(marked, custom_calls))
+    settings, items = converted(rendered, overrides, SDK, lambda marked: _items(marked, custom_calls), MARK)
     return {**settings, "input": [item for each in items for item in each]}
 
 
@@ -86,7 +94,7 @@ def _is_of_refusals(content: object) -> bool:
 
 
 def _is_content(content: object) -> bool:
-    return isinstance(content, str) or (isinstance(content, list) and _types_in(content) <= PARTS)
+    return isinstance(content, str) or (isinstance(content, list) and content != [] and _types_in(content) <= OWN_PARTS)
 
 
 def _types_in(content: list[Any]) -> set[str | None]:

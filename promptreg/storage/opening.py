@@ -72,6 +72,17 @@ def new_file(path: str) -> AbstractContextManager[str]:
     return made(path)
 
 
+def database_beside(path: str) -> str | None:
+    """Return the path of the database that a file with this name would be a part of, as its WAL or a lock is.
+
+    >>> database_beside("prompts.db-wal"), database_beside("report.html")
+    ('prompts.db', None)
+    """
+    from promptreg.storage.sqlite.making import COMPANIONS  # noqa: PLC0415 (only writing a file needs it)
+
+    return next((path[: -len(suffix)] for suffix in COMPANIONS if path.lower().endswith(suffix)), None)
+
+
 def open_storage(settings: StorageSettings) -> Storage:
     """Open the database that the target means; raise `StorageError` where that fails, and leave nothing open then."""
     if is_postgres(settings.target):

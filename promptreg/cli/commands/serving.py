@@ -1,8 +1,11 @@
 """`promptreg mcp`."""
 
+import sys
+
 import click
 
 from promptreg.cli.context import Settings, registry_options
+from promptreg.cli.output import note
 
 INSTALL = "python -m pip install 'promptreg-embedded[mcp]'"
 
@@ -22,4 +25,6 @@ def mcp(settings: Settings) -> None:
             raise
         raise click.ClickException(f"the MCP server needs the package mcp, 2.3 or later ({error}): {INSTALL}") from None
     with settings.registry() as registry:
+        if sys.stdin.isatty():
+            note("An MCP client starts this command, and writes to it; Ctrl-C ends it.")
         serve(registry)

@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import IO, Any, TypeAlias
 
 from promptreg.errors import InvalidInputError
+from promptreg.storage.opening import database_beside
 
 Place: TypeAlias = str | os.PathLike[str] | IO[bytes]
 """The path of a file, or a file that is open in binary mode."""
@@ -32,7 +33,7 @@ def opened_to_write(out: Place, database: str | None) -> Iterator[Callable[[byte
             part = f"{path}.{token_hex(4)}.part"
         else:  # a device or pipe stays; that behind /dev/stdout has no other path
             part = path
-        if part != path and not is_new:
+        if part != path:
             require_no_database(path, database)
         file = open(part, "wb" if part == path else "xb")  # noqa: SIM115 (closed below, before it is renamed)
     try:
@@ -49,14 +50,25 @@ def opened_to_write(out: Place, database: str | None) -> Iterator[Callable[[byte
 
 
 def require_no_database(path: str, own: str | None, *, field: str = "out") -> None:
-    """Refuse to put a file in the place of a database, and above all of the one that is read."""
-    # That one is not even opened: closing it again would drop SQLite's locks.
-    is_database = own is not None and os.path.exists(own) and os.path.samefile(path, own)
-    if not is_database:
-        with open(path, "rb") as file:
-            is_database = file.read(len(DATABASE)) == DATABASE
-    if is_database:
+    """Refuse to put a file in the place of a database, above all of the one that is read, or of a file beside one.
+
+    Those are its WAL, its locks and such: without its WAL a database would lose what was committed last.
+    """
+    if _is_database(path, own):
         raise InvalidInputError.of(field, "is a database, which would be replaced; give it another file")
+    beside = database_beside(path)
+    if beside is not None and _is_database(beside, own):
+        raise InvalidInputError.of(field, "is part of a database, which would be damaged; give it another file")
+
+
+def _is_database(path: str, own: str | None) -> bool:
+    if not os.path.isfile(path):
+        return False
+    # The one that is read is not even opened: closing it again would drop SQLite's locks.
+    if own is not None and os.path.exists(own) and os.path.samefile(path, own):
+        return True
+    with open(path, "rb") as file:
+        return file.read(len(DATABASE)) == DATABASE
 
 
 def _put_in_place(file: IO[bytes], part: str, path: str, *, is_new: bool) -> None:
