@@ -77,8 +77,9 @@ class Rendered:
     def openai(self, **overrides: Any) -> dict[str, Any]:
         """Return the arguments of `client.chat.completions.create` of the package `openai`, merged with the config.
 
-        Keywords override the config, and their values are passed as they are. The messages are those of `messages`; one
-        with `cache` ends with a breakpoint of the prompt cache, on its last part. The result is new at each call.
+        Keywords override the config, and their values are passed as they are; read-only ones, as those of a version's
+        `meta` are, as plain dicts and lists. The messages are those of `messages`; one with `cache` ends with a
+        breakpoint of the prompt cache, on its last part. The result is new at each call.
 
         Raises `InvalidInputError` with everything that is wrong: a key of the config or a keyword that the messages
         fill (`messages`, `system` …), no message at all, more than four cache marks, and by message and field what

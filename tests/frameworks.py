@@ -17,6 +17,7 @@ import pytest
 
 import promptreg
 from tests.otel import Finished
+from tests.sdk_renders import CALL
 
 DOCS = Path(promptreg.__file__).parent / "docs"
 OFFLINE = {
@@ -32,7 +33,6 @@ MARKS = [
 ]
 
 NAME, VERSION = "gen_ai.prompt.name", "gen_ai.prompt.version"
-CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"place": "Kyoto"}'}}
 URL = "data:image/png;base64,iVBORw0KGgo="
 PHOTO = {"type": "image_url", "image_url": {"url": "data:image/png;base64,{{ photo }}", "detail": "low"}}
 VARIABLES = {"question": "What is {{ 7 * 7 }}?", "photo": "iVBORw0KGgo="}

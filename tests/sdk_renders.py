@@ -1,5 +1,6 @@
-"""Renders of a template that a test makes up, for the tests of the arguments for SDKs."""
+"""Renders of a template that a test makes up, and messages for it, for the tests of the arguments for SDKs."""
 
+import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,34 @@ from promptreg import InvalidInputError, Registry, Rendered
 HISTORY = [{"placeholder": "history"}]
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"place": "Kyoto"}'}}
 CUSTOM_CALL = {"id": "c2", "type": "custom", "custom": {"name": "shell", "input": "ls"}}
+HI = {"role": "user", "content": "Hi"}
+DATA = base64.b64encode(b"data").decode()
+
+
+def text(text: Any, **more: Any) -> dict[str, Any]:
+    """Return a part, or a block of Anthropic, of text."""
+    return {"type": "text", "text": text, **more}
+
+
+def image(url: str) -> dict[str, Any]:
+    """Return a part of an image."""
+    return {"type": "image_url", "image_url": {"url": url, "detail": "low"}}
+
+
+def file(**fields: str) -> dict[str, Any]:
+    """Return a part of a file."""
+    return {"type": "file", "file": fields}
+
+
+def call(id_: str | None, arguments: Any = "{}") -> dict[str, Any]:
+    """Return a tool call."""
+    named = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+    return named if id_ is None else {"id": id_, **named}
+
+
+def result(id_: str, content: Any = "Rain", **more: Any) -> dict[str, Any]:
+    """Return a tool's message."""
+    return {"role": "tool", "tool_call_id": id_, "content": content, **more}
 
 
 class Renders:

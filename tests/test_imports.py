@@ -18,13 +18,14 @@ FILES = {
 }
 
 LAYERS = [
-    ["promptreg.cli"],
+    ["promptreg.cli", "promptreg.plugin"],
     ["promptreg.mcp"],
     ["promptreg.files"],
     ["promptreg.registry"],
-    ["promptreg.fast_read"],
+    ["promptreg.fast_read", "promptreg.report"],
     ["promptreg.core"],
-    ["promptreg.rules", "promptreg.rendering", "promptreg.storage", "promptreg.cache", "promptreg.telemetry"],
+    [f"promptreg.{name}" for name in "rules rendering storage cache telemetry sdks".split()],
+    [f"promptreg.{name}" for name in "notebooks reprs harmless validation".split()],
 ]
 """From the top; a package imports none of a layer above it."""
 
@@ -39,6 +40,7 @@ KNOWN_TO = {
     "yaml": "promptreg.files.yaml_subset",
     "mcp": "promptreg.mcp",
     "anyio": "promptreg.mcp",
+    "pytest": "promptreg.plugin",
 }
 BESIDE = [
     ("promptreg.rendering.fast", "promptreg.rendering.metered"),
@@ -47,8 +49,17 @@ BESIDE = [
 ]
 """Packages that don't know each other."""
 
-NEEDED_BY_FILES = tuple(f"promptreg.{name}" for name in "syncing importing rules.syncing rules.importing dump".split())
-"""Modules that are imported when a folder is synchronised, or prompts are exported or imported."""
+NEEDED_LATER = [
+    *"yaml mcp anyio pytest promptreg_embedded psycopg difflib opentelemetry.sdk promptreg.telemetry.recorder".split(),
+    *(f"promptreg.{name}" for name in "cli files mcp report sdks notebooks reprs harmless validation plugin".split()),
+]
+"""What is loaded by an application that needs it: the command, files, SDKs, reports, notebooks, tests."""
+
+NEEDED_TO_OPEN = [
+    "click",
+    *(f"promptreg.{name}" for name in "syncing importing rules.syncing rules.importing dump".split()),
+]
+"""What opening a registry may load, but `import promptreg` may not; sqlite-utils brings click."""
 
 
 def imports(module: str) -> set[str]:
@@ -108,13 +119,20 @@ def test_sibling_packages_do_not_import_each_other():
         assert [m for m in outside if any(within(f, database) for f in IMPORTS[m])] == ["promptreg.storage.opening"]
 
 
-def test_an_application_loads_neither_the_command_nor_files():
-    """`import promptreg` loads no click and no PyYAML, and nothing of `cli/` and `files/` or that only they need."""
-    program = "import sys, promptreg; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert "promptreg.registry" in loaded
-    unwanted = ("click", "yaml", "promptreg.cli", "promptreg.files", "mcp", "anyio", "promptreg.mcp", *NEEDED_BY_FILES)
-    assert [name for name in loaded if any(within(name, package) for package in unwanted)] == []
+def test_an_application_loads_nothing_that_it_does_not_use():
+    """`import promptreg`, reads and a render load nothing of the command, files, SDKs, reports, notebooks or tests."""
+    use = "r.create('a', '{{ b }}'); r.render('a', b=1).messages; r.get('a').variables; r.list(); r.history('a')"
+    show = "print(*sys.modules)"
+    program = f"import sys, promptreg; {show}; r = promptreg.Registry(':memory:'); {use}; {show}"
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    imported, used = (line.split() for line in printed.splitlines())
+    assert "promptreg.rendered" in imported
+    assert loaded_of([*NEEDED_LATER, *NEEDED_TO_OPEN], imported) == []
+    assert loaded_of(NEEDED_LATER, used) == []
+
+
+def loaded_of(packages: list[str], modules: list[str]) -> list[str]:
+    return [name for name in modules if any(within(name, package) for package in packages)]
 
 
 def test_no_file_is_long():

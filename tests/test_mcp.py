@@ -289,6 +289,10 @@ def image(url: str) -> dict[str, Any]:
 PARTS = {
     "text": ({"type": "text", "text": "Look:"}, {"type": "text", "text": "Look:"}),
     "image": (image(f"data:image/png;base64,{PIXEL}"), {"type": "image", "data": PIXEL, "mimeType": "image/png"}),
+    "image as people write it": (
+        image(f"DATA:image/JPG;base64,{PIXEL[:8]}\n{PIXEL[8:]}"),
+        {"type": "image", "data": PIXEL, "mimeType": "image/jpeg"},
+    ),
     "image in percent": (
         image("data:image/svg+xml;charset=utf-8,%3Csvg/%3E"),
         {"type": "image", "data": base64.b64encode(b"<svg/>").decode(), "mimeType": "image/svg+xml"},
@@ -313,7 +317,7 @@ PARTS = {
             "resource": {"uri": "promptreg:///x/0/a%20b.pdf", "mimeType": "application/pdf", "blob": PIXEL},
         },
     ),
-    "bare file": (
+    "file without a name": (
         {"type": "file", "file": {"file_data": "DATA:text/plain;BASE64,aGk="}},
         {"type": "resource", "resource": {"uri": "promptreg:///x/0/file", "mimeType": "text/plain", "blob": "aGk="}},
     ),
@@ -344,13 +348,14 @@ UNFIT = {
     "a content of another SDK": {"role": "user", "content": [{"type": "image", "source": "SECRET"}]},
     "a part that is no object": {"role": "user", "content": ["SECRET"]},
     "a file by its id": {"role": "user", "content": [{"type": "file", "file": {"file_id": "SECRET"}}]},
+    "a file of no type": {"role": "user", "content": [{"type": "file", "file": {"file_data": "U0VDUkVU"}}]},
     "data that are not base64": {"role": "user", "content": [image("data:image/png;base64,SECRET!")]},
     "a URL of another scheme": {"role": "user", "content": [image("file:///SECRET")]},
     "a URL without data": {"role": "user", "content": [image("data:SECRET")]},
     "a type that is none": {"role": "user", "content": [image("data:image/\nSECRET;base64,QQ==")]},
     "a broken URL": {"role": "user", "content": [image("https://[SECRET")]},
     "a lone surrogate": {"role": "user", "content": "SECRET \ud800"},
-    "one in a URL": {"role": "user", "content": [image("https://example.org/SECRET\ud800")]},
+    "a lone surrogate in a URL": {"role": "user", "content": [image("https://example.org/SECRET\ud800")]},
 }
 
 

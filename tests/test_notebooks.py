@@ -2,8 +2,6 @@
 
 import pickle
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -465,12 +463,3 @@ def test_being_shown_changes_nothing(registry: Registry) -> None:
     for kind in (Prompt, Version, Page):
         assert not any(name.startswith("_") for name in kind.model_json_schema()["properties"])
         assert not {"_repr_html_", "_SHOWN"} & set(kind.__private_attributes__)
-
-
-def test_nothing_of_this_is_loaded_before_something_is_shown() -> None:
-    """`import promptreg`, a render, and reading load no module that shows."""
-    use = "r.create('a', '{{ b }}'); r.render('a', b=1).messages; r.get('a').variables; r.list(); r.history('a')"
-    program = f"import sys, promptreg; r = promptreg.Registry(':memory:'); {use}; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert "promptreg.rendered" in loaded
-    assert {f"promptreg.{name}" for name in "notebooks reprs harmless validation".split()} & set(loaded) == set()

@@ -70,19 +70,6 @@ class TestInstalled:
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert done.stdout.split() == ["promptreg_embedded"]
 
-    def test_import_promptreg_and_a_render_load_neither_the_plugin_nor_pytest(self) -> None:
-        """An application has nothing of it."""
-        program = """
-import sys, promptreg
-with promptreg.Registry(":memory:") as registry:
-    registry.create("greet", "Hello")
-    registry.render("greet")
-unwanted = {"pytest", "promptreg_embedded", "promptreg.plugin", "promptreg.telemetry.recorder", "opentelemetry.sdk"}
-print(unwanted & set(sys.modules))
-"""
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        assert done.stdout == "set()\n"
-
     def test_no_name_is_one_of_the_unrelated_package(self) -> None:
         """The plugin, the fixtures and the module have other names, and it adds no option, marker or setting."""
         ours = {name for name, value in vars(plugin).items() if name[0] != "_" and not inspect.ismodule(value)}

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha256
@@ -639,20 +637,6 @@ def test_a_large_template_is_shown_whole(registry: Registry) -> None:
     versions = prompt_in(registry.report())["versions"]
     assert [version["template"] for version in versions] == [f"{text}more", text]
     assert json.loads(versions[0]["differences"][0]["rows"])[-1]["kind"] != "heading"
-
-
-def test_an_application_loads_nothing_of_reports() -> None:
-    """Neither `import promptreg` nor a render imports the package, or `difflib`, which comparing needs."""
-    program = """
-import sys
-from promptreg import Registry
-with Registry(":memory:") as registry:
-    registry.create("greet", "Hello {{ name }}")
-    registry.render("greet", name="Ana")
-print([name for name in sys.modules if name.startswith("promptreg.report") or name == "difflib"])
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 def test_the_assets_are_in_the_package(registry: Registry) -> None:

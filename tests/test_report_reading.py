@@ -171,6 +171,14 @@ def test_invisible_characters_are_shown(browser: Browser, page: Path) -> None:
     assert directions == [True, True]
 
 
+def test_letters_that_nobody_sees_are_signs_and_emoji_are_not(browser: Browser, tmp_path: Path) -> None:
+    """Blank letters and selectors of variants, in which texts have been hidden, have their codes too."""
+    registry = Registry(":memory:")
+    registry.create("p", "a\u3164b\ufe01c\U000e0101 \u2764\ufe0f \u06dd\u200d", syntax="plain")
+    browser.open(written(registry, tmp_path), "#/p")
+    assert browser.text(".panel pre") == "aU+3164bU+FE01cU+E0101 \u2764\ufe0f \u06dd\u200d"
+
+
 def test_the_overview_lists_drafts_and_the_latest_changes(browser: Browser, page: Path) -> None:
     """It counts the prompts by status, and links what is not published yet and what has changed."""
     browser.open(page)
@@ -339,7 +347,7 @@ def long_ago_and_now() -> Registry:
     registry.enable("p")
     registry.publish("p")
     registry.update("p", template="2")
-    registry.set_label("p", "spring..1", 1)
+    registry.set_label("p", "2026..spring", 1)
     registry.set_label("p", "1..2", 1)
     return registry
 
@@ -356,7 +364,7 @@ def test_the_bar_shows_what_is_live_however_short_it_has_been(browser: Browser, 
 def test_a_label_with_dots_is_a_label(browser: Browser, tmp_path: Path) -> None:
     """What reads as the numbers of a difference is one all the same."""
     file = written(long_ago_and_now(), tmp_path)
-    browser.open(file, "#/p@spring..1")
+    browser.open(file, "#/p@2026..spring")
     assert (browser.text(".version.open h4"), browser.all(".notice")) == ("Version 1", [])
     browser.open(file, "#/p@1..2")
     assert (browser.text(".version.open h4"), len(browser.all(".difference"))) == ("Version 2", 1)

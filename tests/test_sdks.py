@@ -24,7 +24,6 @@ METHODS: dict[str, Callable[..., dict[str, Any]]] = {
     "anthropic": Rendered.anthropic,
     "gemini": Rendered.gemini,
 }
-OPENAI = ("openai", "openai_responses")
 TOP_LEVEL = ("openai", "openai_responses", "anthropic")  # Gemini's settings are in an object
 CHAT = [
     {"role": "system", "content": "Be brief.", "cache": True},

@@ -11,41 +11,27 @@ from hypothesis import strategies as st
 
 from promptreg import InvalidInputError, InvalidVariablesError
 from tests.sdk_chats import ANYTHING, CHATS, KEYWORDS
-from tests.sdk_renders import CALL, CUSTOM_CALL, Renders, flaws, named, renders
+from tests.sdk_renders import (
+    CALL,
+    CUSTOM_CALL,
+    DATA,
+    HI,
+    Renders,
+    call,
+    file,
+    flaws,
+    image,
+    named,
+    renders,
+    result,
+    text,
+)
 from tests.sdk_server import ANSWER, Server, serving
 from tests.sdk_types import Strict
 
 CONFIG = {"model": "m", "max_tokens": 5}
 EPHEMERAL = {"type": "ephemeral"}
-DATA = base64.b64encode(b"data").decode()
-HI = {"role": "user", "content": "Hi"}
 TOOL_USE = {"type": "tool_use", "id": "c1", "name": "weather", "input": {"place": "Kyoto"}}
-
-
-def text(text: Any, **more: Any) -> dict[str, Any]:
-    """Return a part, or a block, of text."""
-    return {"type": "text", "text": text, **more}
-
-
-def image(url: str) -> dict[str, Any]:
-    """Return a part of an image."""
-    return {"type": "image_url", "image_url": {"url": url, "detail": "low"}}
-
-
-def file(**fields: str) -> dict[str, Any]:
-    """Return a part of a file."""
-    return {"type": "file", "file": fields}
-
-
-def call(id_: str | None, arguments: Any = "{}") -> dict[str, Any]:
-    """Return a tool call."""
-    named = {"type": "function", "function": {"name": "f", "arguments": arguments}}
-    return named if id_ is None else {"id": id_, **named}
-
-
-def result(id_: str, content: Any = "Rain") -> dict[str, Any]:
-    """Return a tool's message."""
-    return {"role": "tool", "tool_call_id": id_, "content": content}
 
 
 def result_block(id_: str, **more: Any) -> dict[str, Any]:
@@ -182,6 +168,7 @@ def test_a_part_becomes_a_block(make: Renders, number: int) -> None:
         (file(file_data=f"data:application/zip;base64,{DATA}"), "file.file_data", "a PDF, a text or an image"),
         (file(file_data="data:text/plain;base64,/w=="), "file.file_data", "UTF-8"),
         (file(file_data="data:text/plain,%20"), "file.file_data", "white space"),
+        (file(file_data="data:text/plain,\ud800"), "file.file_data", "surrogate"),
         (file(file_url="http://a.org/b.pdf"), "file.file_url", "https://"),
         (file(filename="a.pdf"), "file", "file_data, file_url, file_id"),
         (file(file_id="a", file_data=DATA), "file", "file_data, file_url, file_id"),

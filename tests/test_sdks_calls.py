@@ -1,4 +1,4 @@
-"""The other calls of the real clients, async ones and those that stream, take the same arguments."""
+"""The other calls of the real clients, async ones and those that stream, and Azure's client take the same arguments."""
 
 import asyncio
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def rendered() -> Iterator[Rendered]:
 
 
 def test_openai_streams_and_is_async(rendered: Rendered, server: Server) -> None:
-    """Of both APIs."""
+    """Of both APIs; and Azure's client takes the same."""
     openai: Any = pytest.importorskip("openai", reason="openai is not installed")
     chat, responses = rendered.openai(model="m"), rendered.openai_responses(model="m")
 
@@ -45,6 +45,9 @@ def test_openai_streams_and_is_async(rendered: Rendered, server: Server) -> None
         assert server.sent() == {**chat, "stream": True}
         with client.responses.stream(**responses):
             assert server.sent() == {**responses, "stream": True}
+    with openai.AzureOpenAI(api_key="k", azure_endpoint=server.url, api_version="v", max_retries=0) as azure:
+        azure.chat.completions.create(**chat)
+        assert server.sent() == chat
 
 
 def test_anthropic_streams_and_is_async(rendered: Rendered, server: Server) -> None:

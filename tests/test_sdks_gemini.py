@@ -11,33 +11,30 @@ from hypothesis import strategies as st
 
 from promptreg import InvalidInputError, InvalidVariablesError
 from tests.sdk_chats import ANYTHING, CHATS, KEYWORDS
-from tests.sdk_renders import CALL, CUSTOM_CALL, Renders, flaws, named, renders
+from tests.sdk_renders import (
+    CALL,
+    CUSTOM_CALL,
+    DATA,
+    HI,
+    Renders,
+    call,
+    file,
+    flaws,
+    image,
+    named,
+    renders,
+    result,
+    text,
+)
 from tests.sdk_server import ANSWER, Server, serving
 
-DATA = base64.b64encode(b"data").decode()
-HI = {"role": "user", "content": "Hi"}
 HI_CONTENT = {"role": "user", "parts": [{"text": "Hi"}]}
 FUNCTION_CALL = {"function_call": {"id": "c1", "name": "weather", "args": {"place": "Kyoto"}}}
-
-
-def text(text: str) -> dict[str, Any]:
-    """Return a part of text."""
-    return {"type": "text", "text": text}
-
-
-def image(url: str) -> dict[str, Any]:
-    """Return a part of an image."""
-    return {"type": "image_url", "image_url": {"url": url, "detail": "low"}}
 
 
 def audio(data: str, format_: str) -> dict[str, Any]:
     """Return a part of audio."""
     return {"type": "input_audio", "input_audio": {"data": data, "format": format_}}
-
-
-def file(**fields: str) -> dict[str, Any]:
-    """Return a part of a file."""
-    return {"type": "file", "file": fields}
 
 
 def inline(mime_type: str, data: bytes = b"data") -> dict[str, Any]:
@@ -48,17 +45,6 @@ def inline(mime_type: str, data: bytes = b"data") -> dict[str, Any]:
 def linked(uri: str, mime_type: str) -> dict[str, Any]:
     """Return Gemini's part of a file."""
     return {"file_data": {"file_uri": uri, "mime_type": mime_type}}
-
-
-def call(id_: str | None, arguments: Any = "{}") -> dict[str, Any]:
-    """Return a tool call."""
-    named = {"type": "function", "function": {"name": "f", "arguments": arguments}}
-    return named if id_ is None else {"id": id_, **named}
-
-
-def result(id_: str, content: Any = "Rain", **more: Any) -> dict[str, Any]:
-    """Return a tool's message."""
-    return {"role": "tool", "tool_call_id": id_, "content": content, **more}
 
 
 def response(id_: str, name: str, content: Any, **more: Any) -> dict[str, Any]:
@@ -251,6 +237,7 @@ def test_a_part_becomes_one_of_gemini(make: Renders, number: int) -> None:
         (image("ftp://a.org/b.png"), "image_url.url", "https://"),
         (image("data:image/png;base64,##"), "image_url.url", "base64"),
         (image("data:image"), "image_url.url", "data URL"),
+        (image("data:image/svg+xml,\ud800"), "image_url.url", "surrogate"),
         (audio("##", "wav"), "input_audio.data", "base64"),
         (audio(DATA, "{{ wav }}"), "input_audio.format", "wav or mp3"),
         (file(file_id="files/abc"), "file.file_id", "filename a suffix"),

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from tempfile import mkstemp
 
 from promptreg.errors import InvalidInputError
-from promptreg.files.full.opening import require_no_database
+from promptreg.files.overwriting import require_no_database
 
 
 def write_private(path: str, make: Callable[[], bytes], database: str | None) -> int:

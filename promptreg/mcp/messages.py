@@ -34,14 +34,14 @@ AUDIO_TYPES = {"audio/mp3": "audio/mpeg"}  # the registered one, for what people
 
 def prompt_messages(rendered: Rendered) -> list[PromptMessage]:
     """Return the messages; raise `InvalidInputError` that names each one that MCP can't hold, and quotes nothing."""
-    fields = FieldReader()
-    messages = enumerate(marked_messages(rendered))
-    groups = [fields.read(_messages, marked, index, rendered.name) for index, marked in messages]
+    fields, base = FieldReader(), f"promptreg:///{quote(rendered.name)}"
+    marked = enumerate(marked_messages(rendered))
+    groups = [fields.read(_messages, each, f"{base}/{index}") for index, each in marked]
     require_valid(fields, rendered, "MCP clients")
     return [message for group in groups for message in group]
 
 
-def _messages(marked: Marked, index: int, name: str) -> list[PromptMessage]:
+def _messages(marked: Marked, base: str) -> list[PromptMessage]:
     message = read_message(marked.message, marked.where)
     if message.role not in ROLES or message.calls:
         refuse(marked.where, "is a tool's call or result, which MCP prompts can't hold")
@@ -49,11 +49,11 @@ def _messages(marked: Marked, index: int, name: str) -> list[PromptMessage]:
         refuse(f"{marked.where}, content", "is absent; it must be text or a list of parts")
     role: Any = ROLES[message.role]
     meta = None if role == message.role else {ROLE: message.role}
-    contents = read_all(lambda part: _content(part, f"promptreg:///{quote(name)}/{index}"), parts)
+    contents = read_all(lambda part: _content(part, base), parts)
     return [PromptMessage(role=role, content=content.model_copy(update={"meta": meta})) for content in contents]
 
 
-def _content(part: Part, place: str) -> ContentBlock:
+def _content(part: Part, base: str) -> ContentBlock:
     if part.type == "text":
         return TextContent(text=_utf8(part.fields["text"], part.where))
     if part.type not in KINDS:
@@ -61,15 +61,15 @@ def _content(part: Part, place: str) -> ContentBlock:
     media = read_media(part.fields, part.where)
     if isinstance(media.source, Stored):
         refuse(media.field, "is a file of a provider, which MCP clients can't read; pass its data, or its URL")
-    return _link(media.source, media.field) if isinstance(media.source, Link) else _inline(media, media.source, place)
+    return _link(media.source, media.field) if isinstance(media.source, Link) else _inline(media, media.source, base)
 
 
-def _inline(media: Media, source: Inline, place: str) -> ContentBlock:
+def _inline(media: Media, source: Inline, base: str) -> ContentBlock:
     if media.kind == "image_url":
         return ImageContent(data=source.base64, mime_type=source.mime_type)
     if media.kind == "input_audio":
         return AudioContent(data=source.base64, mime_type=AUDIO_TYPES.get(source.mime_type, source.mime_type))
-    uri = f"{place}/{quote(_utf8(media.filename or 'file', media.field))}"
+    uri = f"{base}/{quote(_utf8(media.filename or 'file', media.field))}"
     return EmbeddedResource(resource=BlobResourceContents(uri=uri, mime_type=source.mime_type, blob=source.base64))
 
 

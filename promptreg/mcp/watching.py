@@ -11,18 +11,17 @@ from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged
 
 from promptreg.errors import PromptregError
+from promptreg.mcp.compat import connection_of
 from promptreg.mcp.listing import LISTED
 from promptreg.registry import Registry
 
-PAUSE = 0.5  # seconds between two looks at the revision, which is one read of a number
-REST = (
-    4  # times as long as reading the list took, about 50 ms for 1,000 prompts, so that a server does other things too
-)
+PAUSE = 0.5  # seconds between two reads of the revision, which is a number
+REST = 4  # times as long as reading the list took (50 ms for 1,000 prompts), so that a server does other things too
 PATIENCE = 5.0  # seconds in which clients must take a notification; over HTTP one may have stopped reading
 
 
 class Watch:
-    """Tells clients when what the actor may list has changed; what the actor may not read tells nothing (rule 18)."""
+    """Notifies clients when what the actor may list has changed, and of nothing that it may not read (rule 18)."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -35,8 +34,8 @@ class Watch:
         self.has_begun = anyio.Event()
 
     def add(self, session: ServerSession) -> None:
-        """Tell this client too, until it is gone; one of the protocol of 2026 asks for it itself, by `listen`."""
-        connection = session._connection  # private, as is when it ends: a session is of one request alone
+        """Notify this client too, until it is gone; one of the protocol of 2026 asks for it itself, by `listen`."""
+        connection = connection_of(session)
         if connection not in self._connections:
             self._connections.add(connection)
             connection.exit_stack.callback(self._connections.discard, connection)
@@ -53,9 +52,9 @@ class Watch:
             await anyio.sleep(max(PAUSE, REST * self._took))
             with suppress(PromptregError):
                 if await run_sync(self._look):
-                    await self._tell()
+                    await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         await self._bus.publish(PromptsListChanged())
         with anyio.move_on_after(PATIENCE):
             async with anyio.create_task_group() as tasks:

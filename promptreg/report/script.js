@@ -24,8 +24,10 @@ function present(children) {
   return children.flat(Infinity).filter((child) => child !== null);
 }
 
-// Invisible characters, which may hide or reorder text. Line ends, tabs, joiners and visible signs of Arabic stay.
-const INVISIBLE = /(?![\n\t\u200c\u200d\u0600-\u0605\u06dd])[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029\u{e0100}-\u{e01ef}]/gu;
+// Invisible characters, which may hide or reorder text. Line ends, tabs and joiners stay, and so do visible signs of
+// Arabic, and selectors of the variants of Mongolian letters and of emoji.
+const INVISIBLE =
+  /(?![\n\t\u200c\u200d\u0600-\u0605\u06dd\u180b-\u180d\u180f\ufe0e\ufe0f])[\p{Cc}\p{Cf}\p{Cs}\p{DI}\u2028\u2029]/gu;
 
 /** Return a text as texts and elements, in which each invisible character is a sign with its code. */
 function visible(text) {
@@ -139,10 +141,10 @@ function decoded(path) {
   }
 }
 
-/** Return the version and the difference that an address chooses of a prompt, and `missing`: what of it is not there. */
+/** Return the version and the difference that an address chooses of a prompt, and what of it is `missing`. */
 function chosen(prompt, choice) {
   if (choice === "") return { version: primary(prompt), difference: null, missing: null };
-  const [, from = null, to] = /^(?:(\d+)\.\.)?(.+)$/s.exec(choice); // dots may also stand in a label
+  const [, from, to] = /^(\d+)\.\.(\d+)$/.exec(choice) ?? [null, null, choice]; // a label may have dots too
   const number = Object.hasOwn(prompt.labels, to) ? prompt.labels[to] : Number(to);
   const version = prompt.versions.find((each) => each.version === number) ?? null;
   if (from === null) return { version, difference: null, missing: version ? null : "version" };

@@ -18,10 +18,10 @@ from promptreg.sdks.neutral import (
     IN_KEYWORDS,
     Marked,
     marked_messages,
-    plain,
     require_any,
     require_free,
     require_valid,
+    thawed,
 )
 from promptreg.sdks.turns import Block, call_names, read_turn, require_said, with_results_together
 from promptreg.untrusted import FieldReader, read_untrusted
@@ -52,7 +52,7 @@ def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, A
     """Return the arguments of the call; raise `InvalidInputError` with everything that Gemini can't take."""
     fields = FieldReader()
     version = fields.read(_settings, thaw(rendered.config), "config.", IN_CONFIG)
-    given = fields.read(_settings, plain(overrides), "", IN_KEYWORDS)
+    given = fields.read(_settings, thawed(overrides), "", IN_KEYWORDS)
     converted = fields.read(_converted_messages, marked_messages(rendered))
     require_valid(fields, rendered, SDK)
     settings = {**version, **given}

@@ -150,7 +150,14 @@ def _read_data_url(url: str, field: str) -> Inline:
         refuse(field, "is no data URL; one is written data:TYPE;base64,DATA, such as data:image/png;…")
     if parameters[-1:] == ["base64"]:
         return Inline(mime_type, _read_base64(unquote(data), field))
-    return Inline(mime_type, _filled(unquote_to_bytes(data), field))
+    return Inline(mime_type, _filled(_unquoted(data, field), field))
+
+
+def _unquoted(text: str, field: str) -> bytes:
+    try:
+        return unquote_to_bytes(text)
+    except UnicodeEncodeError:
+        refuse(field, "has a lone surrogate, which is no UTF-8")
 
 
 def _read_base64(text: str, field: str) -> bytes:

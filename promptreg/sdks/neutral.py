@@ -76,10 +76,10 @@ def settings_of(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str,
     fields.read(require_free, rendered.config, "config.", IN_CONFIG)
     fields.read(require_free, overrides, "", IN_KEYWORDS)
     fields.require_valid()
-    return {**thaw(rendered.config), **plain(overrides)}
+    return {**thaw(rendered.config), **thawed(overrides)}
 
 
-def plain(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def thawed(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return keywords with values that are read-only, as those of a version's `meta`, as plain dicts and lists."""
     return {
         key: thaw(value) if isinstance(value, FrozenDict | FrozenList) else value for key, value in overrides.items()

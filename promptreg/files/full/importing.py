@@ -8,7 +8,8 @@ from promptreg.dump import Counts, Entry
 from promptreg.errors import InvalidInputError, SchemaTooNewError
 from promptreg.files.full.history import History
 from promptreg.files.full.lines import BATCH, FORMAT, End, Head, read_line
-from promptreg.files.full.opening import DATABASE, Place, opened_to_read
+from promptreg.files.full.opening import Place, opened_to_read
+from promptreg.files.overwriting import DATABASE
 from promptreg.registry import Registry
 from promptreg.rules.inputs import MAX_METADATA_BYTES, MAX_STORED, Progress, read_progress
 
