@@ -521,7 +521,7 @@ def test_a_snapshot_of_the_page_fails_where_a_prompt_renders_another_text(pytest
     pytester.runpytest_subprocess(*command).assert_outcomes(failed=1)
     pytester.runpytest_subprocess(*command, "--update-snapshots").assert_outcomes(passed=1)
     snapshot = Path("snapshots/support.txt").read_text()
-    assert "system: Kindly answer for Tea & Co.\n\nuser: Open?" in snapshot
+    assert "'Kindly answer for Tea & Co.'" in snapshot
     assert "opening_hours" in snapshot
 
 
