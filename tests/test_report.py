@@ -177,7 +177,7 @@ def test_with_all_versions_everything_is_shown(registry: Registry) -> None:
         registry.update("greet", template=str(number))
     page = registry.report(all_versions=True)
     prompt = prompt_in(page)
-    assert (data_of(page)["max_versions"], data_of(page)["max_events"]) == (None, None)
+    assert data_of(page)["max_versions"] is None
     assert [version["version"] for version in prompt["versions"]] == [*range(25, 0, -1)]
     assert [event["seq"] for event in prompt["events"]] == [*range(50, 0, -1)]
     assert (prompt["hidden_versions"], prompt["hidden_events"]) == (0, 0)

@@ -33,7 +33,6 @@ def make_report(core: Core, view: View, references: Sequence[Reference] | None, 
         "actor": author.actor,
         "promptreg": installed_version(),
         "max_versions": max_versions,
-        "max_events": max_events,
         "is_selection": references is not None,
     }
     return document(about, map(Showing(core.limits, max_events).prompt, gathered))
