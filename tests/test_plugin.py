@@ -75,28 +75,13 @@ class TestInstalled:
         ours = {name for name, value in vars(plugin).items() if name[0] != "_" and not inspect.ismodule(value)}
         assert not {"promptreg_embedded", *ours} & UNRELATED
         assert find_spec("promptreg.pytest_plugin") is None
-        assert {name for name in ours if name.startswith("pytest_")} == {"pytest_load_initial_conftests"}
-
-    def test_pytest_imports_promptreg_as_python_does(self, pytester: pytest.Pytester) -> None:
-        """pytest marks all that comes with a plugin for rewriting; the private name that this needs is there."""
-        config = pytester.parseconfig("-p", "no:promptreg_embedded")
-        hook: Any = config.pluginmanager.rewrite_hook
-        hook.mark_rewrite("promptreg", "promptreg_embedded")
-        state: Any = type("State", (), {"trace": lambda self, text: None})()
-        assert hook._is_marked_for_rewrite("promptreg.registry", state)
-        plugin.pytest_load_initial_conftests(config)
-        assert not hook._is_marked_for_rewrite("promptreg.registry", state)
-        assert hook._is_marked_for_rewrite("promptreg_embedded", state)
+        assert not any(name.startswith("pytest_") for name in ours)
 
     def test_a_promptreg_that_was_imported_before_pytest_is_no_warning(self, pytester: pytest.Pytester) -> None:
         """`PYTEST_DONT_REWRITE` in the docstrings says so, for `pytest.main` in a script or a notebook."""
         assert "PYTEST_DONT_REWRITE" in (promptreg.__doc__ or "")
         config = pytester.parseconfig("-p", "no:promptreg_embedded", "-W", "error")
         config.pluginmanager.rewrite_hook.mark_rewrite("promptreg")
-
-    def test_pytest_without_rewriting_runs(self, pytester: pytest.Pytester) -> None:
-        """`--assert=plain` has no hook to unmark promptreg in."""
-        run(pytester, "def test_it(prompt_registry): pass", "--assert=plain", passed=1)
 
 
 class TestRegistry:
@@ -444,7 +429,7 @@ class TestNewProcess:
     def test_it_works_beside_the_plugin_of_the_unrelated_package(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: str
     ) -> None:
-        """Both are loaded, in one process or in several; and Python imports promptreg, before the first conftest."""
+        """Both are loaded, in one process or in several, where the first conftest imports promptreg."""
         info = pytester.mkdir("promptreg-0.1.1.dist-info")
         info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: promptreg\nVersion: 0.1.1\n")
         info.joinpath("entry_points.txt").write_text("[pytest11]\npromptreg = unrelated\n")
@@ -476,7 +461,6 @@ class TestNewProcess:
                 assert prompt_regression == "dbrun"
                 prompt_registry.create("greet", "Hello")
                 assert [span.name for span in prompt_spans] == ["create_prompt greet"]
-                assert type(promptreg.__loader__).__name__ == "SourceFileLoader"
                 assert pytestconfig.pluginmanager.has_plugin("promptreg")
                 assert pytestconfig.pluginmanager.has_plugin("promptreg_embedded")
         """)
@@ -521,7 +505,7 @@ def test_a_snapshot_of_the_page_fails_where_a_prompt_renders_another_text(pytest
     pytester.runpytest_subprocess(*command).assert_outcomes(failed=1)
     pytester.runpytest_subprocess(*command, "--update-snapshots").assert_outcomes(passed=1)
     snapshot = Path("snapshots/support.txt").read_text()
-    assert "system: Kindly answer for Tea & Co.\n\nuser: Open?" in snapshot
+    assert "'Kindly answer for Tea & Co.'" in snapshot
     assert "opening_hours" in snapshot
 
 

@@ -14,7 +14,7 @@ import pytest
 from promptreg import Actor, InvalidInputError, NotFoundError, Registry, report
 from promptreg.report import MAX_EVENTS, MAX_VERSIONS, gathering
 from promptreg.report.comparing import Comparing, paired, side_by_side
-from promptreg.report.document import embedded
+from promptreg.report.document import SCRIPTS, STYLES, embedded
 from promptreg.rules.unified_diff import Work
 from tests.conftest import Ticking
 from tests.otel import tracing
@@ -177,7 +177,7 @@ def test_with_all_versions_everything_is_shown(registry: Registry) -> None:
         registry.update("greet", template=str(number))
     page = registry.report(all_versions=True)
     prompt = prompt_in(page)
-    assert (data_of(page)["max_versions"], data_of(page)["max_events"]) == (None, None)
+    assert data_of(page)["max_versions"] is None
     assert [version["version"] for version in prompt["versions"]] == [*range(25, 0, -1)]
     assert [event["seq"] for event in prompt["events"]] == [*range(50, 0, -1)]
     assert (prompt["hidden_versions"], prompt["hidden_events"]) == (0, 0)
@@ -568,7 +568,7 @@ def test_data_of_any_kind_stays_data(hostile: ReadPage) -> None:
     assert kinds == [("style", None), ("script", "application/json"), ("script", None)]
     (_, _, script), (_, _, style) = hostile.texts[2], hostile.texts[0]
     assert "alert(1)" not in script + style
-    empty = ReadPage(files("promptreg.report").joinpath("page.html").read_text(encoding="utf-8"))
+    empty = ReadPage(files("promptreg.report").joinpath("page", "page.html").read_text(encoding="utf-8"))
     assert [tag for tag, _ in hostile.attributes] == [tag for tag, _ in empty.attributes]
 
 
@@ -650,13 +650,19 @@ def test_a_large_template_is_shown_whole(registry: Registry) -> None:
     assert json.loads(versions[0]["differences"][0]["rows"])[-1]["kind"] != "heading"
 
 
-def test_the_assets_are_in_the_package(registry: Registry) -> None:
-    """They are beside the modules that read them, within the folder that the wheel has all files of."""
-    import promptreg.report
+def test_every_asset_is_in_the_page(registry: Registry) -> None:
+    """The script and the style are all files of the folder, in which nothing ends an element of the page early."""
+    folder = Path(str(files("promptreg.report").joinpath("page")))
+    parts = {"page.html", *(f"{name}.js" for name in SCRIPTS), *(f"{name}.css" for name in STYLES)}
+    assert {path.name for path in folder.iterdir()} == parts
+    page = registry.report()
+    for name in parts - {"page.html"}:
+        text = (folder / name).read_text(encoding="utf-8")
+        assert text in page
+        assert not re.search(r"</(script|style)|<!--", text, re.IGNORECASE)
 
-    folder = Path(promptreg.report.__file__).parent
-    assert {"page.html", "style.css", "script.js"} <= {path.name for path in folder.iterdir()}
+
+def test_the_assets_are_in_the_package() -> None:
+    """They are within the folder that the wheel has all files of."""
     pyproject = Path(__file__).parent.parent / "pyproject.toml"
     assert 'packages = ["promptreg"]' in pyproject.read_text(encoding="utf-8")
-    for name in ("style.css", "script.js"):
-        assert not re.search(r"</(script|style)|<!--", (folder / name).read_text(encoding="utf-8"), re.IGNORECASE)

@@ -1,7 +1,7 @@
 """The report: prompts with their versions, differences and events as one page of HTML, which needs no server.
 
 `gathering.py` reads what the page shows, `showing.py` makes plain JSON data of it, `comparing.py` compares versions
-side by side, and `document.py` puts the data into the page, which `page.html`, `style.css` and `script.js` are.
+side by side, and `document.py` puts the data into the page, whose elements, styles and script are in `page/`.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,6 @@ def make_report(core: Core, view: View, references: Sequence[Reference] | None, 
         "actor": author.actor,
         "promptreg": installed_version(),
         "max_versions": max_versions,
-        "max_events": max_events,
         "is_selection": references is not None,
     }
     return document(about, map(Showing(core.limits, max_events).prompt, gathered))

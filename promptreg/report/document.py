@@ -1,4 +1,4 @@
-"""The page of a report: the assets of this folder with the data in them, and a policy that lets nothing else run.
+"""The page of a report: the assets of `page/` with the data in them, and a policy that lets nothing else run.
 
 The policy holds hashes of exactly the one script and the one style that stand in the page, so that nothing in the data
 is ever executed, loaded or sent anywhere, whatever prompts hold.
@@ -7,7 +7,7 @@ is ever executed, loaded or sent anywhere, whatever prompts hold.
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -16,6 +16,10 @@ POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none';"
     " require-trusted-types-for 'script'; trusted-types 'none'"
 )
+SCRIPTS = "elements addresses list overview prompt version difference events start".split()
+STYLES = "base frame prompt version tables media".split()
+"""The files of `page/` that the script and the style of a page consist of, in this order."""
+
 _MARK = re.compile("@(policy|style|data|script)@")
 _ESCAPED = {character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 """Characters that JSON has only in texts, and that HTML or older JavaScript would read as something else."""
@@ -28,7 +32,7 @@ def document(about: Mapping[str, Any], prompts: Iterable[Mapping[str, Any]]) -> 
 
 def _pieces(about: Mapping[str, Any], prompts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the page bit by bit, as a page may be large: the data of a prompt is made when it is its turn."""
-    script, style = _asset("script.js"), _asset("style.css")
+    script, style = _joined(SCRIPTS, "js"), _joined(STYLES, "css")
     policy = POLICY.format(script=_source(script), style=_source(style))
     parts = {"policy": [policy], "style": [style], "data": _data(about, prompts), "script": [script]}
     for place, piece in enumerate(_MARK.split(_asset("page.html"))):
@@ -54,9 +58,13 @@ def embedded(data: Mapping[str, Any]) -> str:
     return text
 
 
+def _joined(names: Sequence[str], suffix: str) -> str:
+    return "\n".join(_asset(f"{name}.{suffix}") for name in names)
+
+
 def _asset(name: str) -> str:
-    """Return a file of this folder, with the line ends that a browser reads and hashes."""
-    return files("promptreg.report").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+    """Return a file of `page/`, with the line ends that a browser reads and hashes."""
+    return files("promptreg.report").joinpath("page", name).read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
 def _source(content: str) -> str:
