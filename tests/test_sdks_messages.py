@@ -122,13 +122,15 @@ def test_a_field_that_would_be_lost_is_an_error(make: Renders, method: str) -> N
     ],
 )
 def test_a_part_of_another_type_is_refused_with_those_that_are_taken(make: Renders, method: str, taken: str) -> None:
-    """Audio too, where an SDK has no place for it."""
+    """Audio too, where an SDK has no place for it; a type that is not of the neutral form is not quoted."""
     audio = {"type": "input_audio", "input_audio": {"data": DATA, "format": "wav"}}
     refusal = {"type": "refusal", "refusal": "No"}
-    parts = [refusal] if "input_audio" in taken else [refusal, audio]
-    reason = f"a message of the role user takes no such part, but {taken}"
-    expected = [(f"message 1 of 1, part {number}, type", reason) for number in range(1, len(parts) + 1)]
-    assert refused(make, method, user(*parts)) == expected
+    foreign = {"type": "input_text", "text": "x"}
+    kinds = {"refusal": refusal, "such part": foreign, **({} if "input_audio" in taken else {"input_audio": audio})}
+    assert refused(make, method, user(*kinds.values())) == [
+        (f"message 1 of 1, part {number}, type", f"a message of the role user takes no {kind}, but {taken}")
+        for number, kind in enumerate(kinds, 1)
+    ]
 
 
 @pytest.mark.parametrize("method", BOTH)
@@ -144,7 +146,7 @@ def test_a_system_message_is_text(make: Renders, method: str) -> None:
     """Anything else in it is an error, wherever it stands."""
     part = image("https://a.org/b.png")
     chat = [{"role": "system", "content": [text("a"), part]}, HI, {"role": "developer", "content": [part]}]
-    reason = "a message of the role {} takes no such part, but text"
+    reason = "a message of the role {} takes no image_url, but text"
     assert flaws(getattr(make.of(chat), method)) == [
         ("message 1 of 3, part 2, type", reason.format("system")),
         ("message 3 of 3, part 1, type", reason.format("developer")),

@@ -140,8 +140,9 @@ did you mean 'assistant'?
 
 
 def refuse_part(part: Part, taken: Iterable[str]) -> NoReturn:
-    """Refuse a part of a type that an SDK does not take."""
-    refuse(f"{part.where}, type", f"a message of the role {part.role} takes no such part, but {', '.join(taken)}")
+    """Refuse a part of a type that an SDK does not take; the type is quoted where it is one of these here."""
+    kind = part.type if part.type in PARTS else "such part"
+    refuse(f"{part.where}, type", f"a message of the role {part.role} takes no {kind}, but {', '.join(taken)}")
 
 
 def blocks_of(content: str | list[B] | None, block_of_text: Callable[[str], B]) -> list[B]:
