@@ -65,6 +65,7 @@ def test_many_processes_that_open_such_a_copy_are_all_refused(copy: str) -> None
         assert list(threads.map(reason, range(16))) == ["log_missing"] * 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [0o555, 0o777])
 def test_a_user_that_may_only_read_such_a_copy_is_refused_too(copy: str, mode: int) -> None:
     """In a folder that can't be written, promptreg reads a copy in memory, whose header no longer says WAL."""

@@ -100,6 +100,7 @@ MODES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
 def test_without_the_right_to_write_reads_work_and_writes_are_refused(folder: Path, modes: dict[str, int]) -> None:
     """This holds for a registry that was closed cleanly, in a folder or file that this user may not write."""
@@ -114,6 +115,7 @@ def test_without_the_right_to_write_reads_work_and_writes_are_refused(folder: Pa
     assert Path(path).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_owner_can_write_after_others_have_read_a_closed_registry(folder: Path) -> None:
     """A reader without permission to write leaves nothing that blocks writers, and sees the owner's next write."""
     path = str(folder / "prompts.db")
@@ -153,6 +155,7 @@ def assert_refused_with_a_remedy(reader: Remote) -> None:
     assert reader.path in caught.value.message
 
 
+@pytest.mark.slow
 def test_a_change_by_a_writer_that_remains_open_is_seen_by_the_next_read(folder: Path) -> None:
     """While a writer has the file open, a reader without permission to write sees each commit in its WAL at once."""
     path = str(folder / "prompts.db")
@@ -183,6 +186,7 @@ def test_a_change_by_a_writer_that_opens_and_closes_is_seen_by_the_next_read(fol
         assert reader.call("render", "greet").text == "open 2"
 
 
+@pytest.mark.slow
 def test_a_log_that_can_not_be_read_is_not_ignored(folder: Path, tmp_path: Path) -> None:
     """Without `-shm`, which this user can't create, reads raise until a user that may write has opened the file."""
     copy_with_log(tmp_path, folder)

@@ -67,6 +67,7 @@ def test_nothing_of_a_prompt_is_more_than_text(browser: Browser, hostile: Path, 
     assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 def test_a_search_shows_the_prompts_with_all_its_words(browser: Browser, page: Path) -> None:
     """It looks in names, titles, descriptions and templates, without case and marks, and says how many it has found."""
     browser.open(page)
@@ -98,6 +99,7 @@ def test_a_difference_is_side_by_side_with_its_words_marked(browser: Browser, pa
     assert browser.address == f"{REPLY}@1..2"
 
 
+@pytest.mark.slow
 def test_a_link_to_a_version_opens_it_and_back_goes_back(browser: Browser, page: Path) -> None:
     """The address says prompt, version and difference, by number or label; what is not there is said."""
     browser.open(page, f"{REPLY}@staging")

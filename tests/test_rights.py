@@ -125,6 +125,7 @@ def test_nothing_is_written_that_can_not_be_published(path: str, monkeypatch: py
         assert registry.get("greet").template == "1"
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
 def test_a_write_that_a_file_of_sqlite_prevents_names_that_file(shared: str, suffix: str) -> None:
@@ -181,6 +182,7 @@ def test_files_that_root_creates_belong_to_the_owner_of_the_database(shared: str
     assert owners == [(NOBODY, GROUP)] * 2
 
 
+@pytest.mark.slow
 @needs_root
 def test_files_that_a_member_creates_belong_to_the_group_of_the_database(shared: str) -> None:
     """The others of that group may write them, even if the user's primary group is another one."""

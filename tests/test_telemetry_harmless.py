@@ -155,6 +155,7 @@ SETTINGS = [
 WITH_SPANS = [*SETTINGS[:2], *(pytest.param(*p.values, id=p.id, marks=pytest.mark.slow) for p in SETTINGS[2:])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", WITH_SPANS)
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_a_part_that_raises_changes_no_result(name: str, settings: dict[str, Any], plain: list[object]) -> None:
