@@ -9,10 +9,11 @@ from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.failures import in_commands
 from promptreg.cli.output import note, paint, print_many, print_one, say
 from promptreg.cli.progress import progress
+from promptreg.cli.references import ReferenceCommand
 from promptreg.harmless import one_line
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @output_options
 @registry_options

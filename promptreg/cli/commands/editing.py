@@ -10,6 +10,7 @@ from promptreg.cli.completion import reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.editor import edit_text, quoted, require_editor
 from promptreg.cli.output import note, print_one
+from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.results import show_saved
 from promptreg.cli.templates import named_lines
 from promptreg.errors import InvalidInputError
@@ -18,7 +19,7 @@ from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @click.option("--publish", is_flag=True, help="Make what was written live.")
 @click.option("--message", "-m", metavar="TEXT", help="Why; kept with the version.")

@@ -8,6 +8,7 @@ import click
 from promptreg.cli.completion import name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import print_one
+from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.results import show_grants, show_labels
 from promptreg.errors import NotFoundError, VersionConflictError, listed
 from promptreg.models import Grant, Permission
@@ -18,7 +19,7 @@ from promptreg.rules.names import plain_reference
 RETRIES = 4
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @click.argument("label")
 @click.option("--remove", is_flag=True, help="Remove the label from NAME.")

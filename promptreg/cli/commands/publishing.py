@@ -13,6 +13,7 @@ from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.differences import print_diff
 from promptreg.cli.expectations import expect_hash, expect_production, read_hashes, read_numbers, selector
 from promptreg.cli.output import note, print_many, print_one
+from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.results import show_discarded, show_live
 from promptreg.errors import counted
 from promptreg.harmless import harmless
@@ -105,7 +106,7 @@ def rollback(
     _print(settings, references, done if isinstance(done, list) else [done])
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @yes_option
 @output_options

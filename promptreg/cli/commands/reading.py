@@ -11,6 +11,7 @@ from promptreg.cli.completion import complete_names, name_argument, reference_ar
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.limits import SHOWN, limit_option
 from promptreg.cli.output import note, print_many, print_one
+from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.showing import print_events, print_prompt
 from promptreg.cli.timeline import print_timeline
 from promptreg.errors import NoProductionVersionError
@@ -24,7 +25,7 @@ V = TypeVar("V")
 PAGE = 100  # versions, or events, that are read at a time
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @output_options
 @registry_options
