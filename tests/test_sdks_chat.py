@@ -125,7 +125,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"role": "tool", "content": "x"}, ["tool_call_id"]),
     ({"role": "user", "content": "x", "tool_call_id": "c"}, ["tool_call_id"]),
     ({"role": "user", "content": "x", "tool_calls": [CALL]}, ["tool_calls"]),
-    (calls({"x": 1}), ["tool call 1, type"]),
+    (calls({**CALL, "type": "x"}), ["tool call 1, type"]),
     (
         calls(CALL, {"type": "function"}),
         [f"tool call 2, {key}" for key in ("id", "function.name", "function.arguments")],
@@ -201,6 +201,6 @@ def test_another_shape_is_refused_with_each_of_its_flaws(make: Renders) -> None:
 def test_a_reason_says_what_is_taken(make: Renders) -> None:
     """The roles, types and fields that may be there, and the role that another SDK's word means."""
     reasons = dict(flaws(make.history(part(IMAGE, "system"), {"role": "model", "content": "x"}, file(url="u")).openai))
-    assert reasons["message 1 of 3, part 1, type"] == "a message of the role system takes no such part, but text"
+    assert reasons["message 1 of 3, part 1, type"] == "a message of the role system takes no image_url, but text"
     assert reasons["message 2 of 3, role"].endswith("; did you mean 'assistant'?")
     assert "file_data, file_id, filename" in reasons["message 3 of 3, part 1, file"]

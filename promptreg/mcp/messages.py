@@ -20,8 +20,9 @@ from mcp.types import (
 )
 
 from promptreg.rendered import Rendered
+from promptreg.sdks.fields import refuse
 from promptreg.sdks.media import KINDS, Inline, Link, Media, Stored, read_media
-from promptreg.sdks.messages import Part, read_all, read_message, refuse
+from promptreg.sdks.messages import Part, Readers, blocks_of, read_message, refuse_part
 from promptreg.sdks.neutral import Marked, marked_messages, require_valid
 from promptreg.untrusted import FieldReader
 
@@ -42,26 +43,31 @@ def prompt_messages(rendered: Rendered) -> list[PromptMessage]:
 
 
 def _messages(marked: Marked, base: str) -> list[PromptMessage]:
-    message = read_message(marked.message, marked.where)
+    readers: Readers[ContentBlock] = Readers(lambda part: _content(part, base))
+    message = read_message(marked.message, marked.where, readers)
     if message.role not in ROLES or message.calls:
         refuse(marked.where, "is a tool's call or result, which MCP prompts can't hold")
-    if not (parts := message.parts()):
+    contents = blocks_of(message.content, lambda text: _text(text, marked.where))
+    if not contents:
         refuse(f"{marked.where}, content", "is absent; it must be text or a list of parts")
     role: Any = ROLES[message.role]
     meta = None if role == message.role else {ROLE: message.role}
-    contents = read_all(lambda part: _content(part, base), parts)
     return [PromptMessage(role=role, content=content.model_copy(update={"meta": meta})) for content in contents]
 
 
 def _content(part: Part, base: str) -> ContentBlock:
     if part.type == "text":
-        return TextContent(text=_utf8(part.fields["text"], part.where))
+        return _text(part.fields["text"], part.where)
     if part.type not in KINDS:
-        refuse(f"{part.where}, type", f"must be one of text, {', '.join(KINDS)} to go to MCP clients")
+        refuse_part(part, ("text", *KINDS))
     media = read_media(part.fields, part.where)
     if isinstance(media.source, Stored):
         refuse(media.field, "is a file of a provider, which MCP clients can't read; pass its data, or its URL")
     return _link(media.source, media.field) if isinstance(media.source, Link) else _inline(media, media.source, base)
+
+
+def _text(text: str, where: str) -> ContentBlock:
+    return TextContent(text=_utf8(text, where))
 
 
 def _inline(media: Media, source: Inline, base: str) -> ContentBlock:

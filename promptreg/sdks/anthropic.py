@@ -4,21 +4,17 @@ from collections.abc import Mapping
 from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from promptreg.sdks.anthropic_blocks import (
-    CACHE_MARK,
-    blocks_of,
-    read_answer_block,
-    read_block,
-    tool_result_block,
-    tool_use_block,
-)
+from promptreg.sdks.anthropic_blocks import CACHE_MARK, read_block, tool_result_block, tool_use_block
+from promptreg.sdks.fields import filled_text_at
+from promptreg.sdks.messages import blocks_of, text_part
 from promptreg.sdks.neutral import Marked, converted
-from promptreg.sdks.turns import Block, Turn, read_turn, require_said, with_results_together
+from promptreg.sdks.turns import Block, read_turn, turn_readers, with_results_together
 
 if TYPE_CHECKING:
     from promptreg.rendered import Rendered
 
 SDK = "Anthropic's Messages API"
+READERS = turn_readers(read_block, filled_text_at)
 
 
 class Converted(NamedTuple):
@@ -40,29 +36,25 @@ def _converted(marked: Marked) -> Converted | None:
     message, is_marked, where = marked
     if message.get("type") == "message":  # a whole answer, of whose fields only these may be sent again
         message = {key: message[key] for key in ("role", "content") if key in message}
-    reader = read_answer_block if message.get("role") == "assistant" else read_block
-    turn = read_turn(message, where, reader, needs_ids=True)
-    require_said(turn, where, "Anthropic")
-    if turn.is_empty and turn.role == "system":
+    turn = read_turn(message, where, READERS)
+    content = turn.content or []
+    if turn.role == "system" and not content:
         return None
-    is_result = turn.role == "tool"
-    content = [tool_result_block(turn)] if is_result else _content(turn)
+    if turn.role == "tool":
+        content = [tool_result_block(turn)]
+    elif turn.calls:
+        content = [*blocks_of(content, text_part), *map(tool_use_block, turn.calls)]
     if is_marked:
-        content = blocks_of(content)
+        content = blocks_of(content, text_part)
         content[-1][CACHE_MARK] = {"type": "ephemeral"}
+    is_result = turn.role == "tool"
     return Converted("user" if is_result else turn.role, content, is_result)
-
-
-def _content(turn: Turn) -> str | list[Block]:
-    if not turn.calls:
-        return turn.content
-    return [*blocks_of(turn.content), *map(tool_use_block, turn.calls)]
 
 
 def _arranged(read: list[Converted]) -> dict[str, Any]:
     """Return the leading system messages as `system`, if there are any, and the others as `messages`."""
     leading = takewhile(_is_system, read)
-    system = [block for message in leading for block in blocks_of(message.content)]
+    system = [block for message in leading for block in blocks_of(message.content, text_part)]
     others = dropwhile(_is_system, read)
     messages = with_results_together(
         (({"role": each.role, "content": each.content}, each.is_result) for each in others), "content"

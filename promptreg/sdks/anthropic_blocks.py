@@ -1,68 +1,42 @@
 """Parts of a message as content blocks of Anthropic: texts, images, documents, tool calls and their results."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from promptreg.sdks.fields import refuse
 from promptreg.sdks.media import KINDS, Inline, Link, Media, Source, Stored, read_media
-from promptreg.sdks.messages import PARTS_OF_RESPONSES, refuse
-from promptreg.sdks.turns import Block, ToolCall, Turn, is_blank
+from promptreg.sdks.messages import PARTS_OF_RESPONSES, Call, Message, Part, refuse_part
+from promptreg.sdks.turns import Block, is_blank
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 CACHE_MARK = "cache_control"
 
-_BLOCKS_OF_USERS = frozenset({"image", "document"})
-"""Blocks that the API does not permit in the turns of an assistant, though the types do."""
+_OF_USERS = frozenset({"image_url", "file", "image", "document"})
+"""Parts and blocks that the API does not permit in the turns of an assistant, though the types do."""
 
-_ELSEWHERE = PARTS_OF_RESPONSES | {"refusal", "function_call"}
+_ELSEWHERE = PARTS_OF_RESPONSES | {"input_audio", "refusal", "function_call"}
 """Parts of OpenAI's APIs. A type that is not known here is Anthropic's, as its newer releases add some."""
 
 
-def read_block(part: Mapping[str, Any], where: str) -> Block:
+def read_block(part: Part) -> Block:
     """Return a part as a content block; what is one already is returned unchanged.
 
     >>> image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}}
-    >>> read_block(image, "message 1 of 1, part 1")
+    >>> read_block(Part("image_url", image, "message 1 of 1, part 1", "user"))
     {'type': 'image', 'source': {'type': 'url', 'url': 'https://example.com/a.png'}}
     """
-    kind = part["type"]
-    if kind == "input_audio":
-        refuse(where, "is audio, which Anthropic does not take")
-    if kind in KINDS:
-        return _media_block(read_media(part, where))
-    if kind in _ELSEWHERE:
-        refuse(f"{where}, type", "is one of OpenAI's; it must be a content block of Anthropic")
-    return dict(part)
+    is_answer = part.role == "assistant"
+    if part.type in _ELSEWHERE or (is_answer and part.type in _OF_USERS):
+        refuse_part(part, ("text", *(() if is_answer else ("image_url", "file")), "most content blocks of Anthropic"))
+    return _media_block(read_media(part.fields, part.where)) if part.type in KINDS else part.fields
 
 
-def read_answer_block(part: Mapping[str, Any], where: str) -> Block:
-    """Return a part of an assistant's message as a content block."""
-    block = read_block(part, where)
-    if block["type"] in _BLOCKS_OF_USERS:
-        refuse(f"{where}, type", "is an image or a file, which Anthropic does not take of an assistant")
-    return block
-
-
-def text_block(text: str) -> Block:
-    """Return a block of text."""
-    return {"type": "text", "text": text}
-
-
-def blocks_of(content: str | list[Block]) -> list[Block]:
-    """Return a content as blocks: none where it is blank."""
-    if isinstance(content, list):
-        return content
-    return [] if is_blank(content) else [text_block(content)]
-
-
-def tool_use_block(call: ToolCall) -> Block:
+def tool_use_block(call: Call) -> Block:
     """Return the block of a tool call."""
-    return {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
+    return {"type": "tool_use", "id": call.id, "name": call.name, "input": call.input}
 
 
-def tool_result_block(turn: Turn) -> Block:
+def tool_result_block(result: Message[Block]) -> Block:
     """Return the block of a tool's result; without a content where it is blank."""
-    content = {} if is_blank(turn.content) else {"content": turn.content}
-    return {"type": "tool_result", "tool_use_id": turn.answers, **content}
+    content = {"content": result.content} if result.content else {}
+    return {"type": "tool_result", "tool_use_id": result.call_id, **content}
 
 
 def _media_block(media: Media) -> Block:

@@ -8,15 +8,17 @@ more.
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from promptreg.sdks.fields import choice_at, refuse, text_at
 from promptreg.sdks.messages import (
     PARTS,
     PARTS_OF_ANTHROPIC,
     PARTS_OF_RESPONSES,
     Part,
-    choice_at,
+    Readers,
+    blocks_of,
     read_message,
-    refuse,
-    text_at,
+    refuse_part,
+    text_part,
 )
 from promptreg.sdks.neutral import Marked, converted
 from promptreg.untrusted import FieldReader
@@ -41,7 +43,7 @@ MARK = "prompt_cache_breakpoint"
 
 DETAILS = ("auto", "low", "high", "original")
 AUDIO_FORMATS = ("wav", "mp3")
-TEXTS_OF_ANSWERS = ("refusal", "audio.id", "function_call.name", "function_call.arguments")
+TEXTS_OF_ANSWERS = ("audio.id", "function_call.name", "function_call.arguments")
 FILE_SOURCES = ("file_data", "file_id")
 
 
@@ -84,16 +86,23 @@ def _message(marked: Marked) -> dict[str, Any]:
         refuse(where, reason)
     if message.get("role") == "function":
         return _function_result(message, where)
-    read, fields = read_message(message, where), FieldReader()
-    for part in read.parts():
-        fields.read(_require_taken, part, read.role)
-    for path in TEXTS_OF_ANSWERS:
-        if path.partition(".")[0] in read.others:
-            fields.read(text_at, message, path, where)
-    fields.require_valid()
+    read = read_message(message, where, Readers(_part, others=_require_texts))
     if is_marked and read.content is not None:
-        message["content"] = with_mark([part.fields for part in read.parts()])
+        message["content"] = with_mark(blocks_of(read.content, text_part))
+    if read.role == "tool" and not read.content:  # it returned nothing
+        message["content"] = ""
+    for fields, call in zip(message.get("tool_calls") or (), read.calls, strict=True):
+        fields["type"] = call.type
     return _without_absent(message)
+
+
+def _require_texts(others: Mapping[str, Any], where: str) -> None:
+    """Refuse what an answer has besides, where it lacks the texts that it must have; all other fields pass."""
+    fields = FieldReader()
+    for path in TEXTS_OF_ANSWERS:
+        if path.partition(".")[0] in others:
+            fields.read(text_at, others, path, where)
+    fields.require_valid()
 
 
 def _function_result(message: dict[str, Any], where: str) -> dict[str, Any]:
@@ -104,17 +113,18 @@ def _function_result(message: dict[str, Any], where: str) -> dict[str, Any]:
     return message
 
 
-def _require_taken(part: Part, role: str) -> None:
-    taken = PARTS_OF_ROLES[role]
+def _part(part: Part) -> dict[str, Any]:
+    """Return a part as it is; refuse one that the types have no place for."""
+    taken = PARTS_OF_ROLES[part.role]
     if part.type not in taken and part.type in KNOWN_PARTS:
-        reason = f"a message of the role {role} takes no such part, but {', '.join(taken)}"
-        refuse(f"{part.where}, type", reason)
+        refuse_part(part, taken)
     if part.type == "image_url":
         require_detail(part)
     elif part.type == "input_audio":
         choice_at(part.fields, "input_audio.format", part.where, AUDIO_FORMATS)
     elif part.type == "file":
         require_file(part, FILE_SOURCES)
+    return part.fields
 
 
 def _without_absent(message: dict[str, Any]) -> dict[str, Any]:

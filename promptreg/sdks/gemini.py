@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from promptreg.jsonvalues import thaw
+from promptreg.sdks.fields import optional_text_at, refuse, value_at
 from promptreg.sdks.gemini_parts import (
     function_call_part,
     function_name,
     function_response_part,
-    parts_of,
+    gemini_text,
     read_gemini_part,
 )
-from promptreg.sdks.messages import refuse, value_at
+from promptreg.sdks.messages import blocks_of
 from promptreg.sdks.neutral import (
     FILLED_BY_MESSAGES,
     IN_CONFIG,
@@ -23,7 +24,7 @@ from promptreg.sdks.neutral import (
     require_valid,
     thawed,
 )
-from promptreg.sdks.turns import Block, call_names, read_turn, require_said, with_results_together
+from promptreg.sdks.turns import Block, read_turn, turn_readers, with_results_together
 from promptreg.untrusted import FieldReader, read_untrusted
 
 if TYPE_CHECKING:
@@ -33,9 +34,13 @@ Names = dict[str, str]
 """The names of the functions that were called so far, by the id of the call."""
 
 SDK = "Gemini's API"
+READERS = turn_readers(read_gemini_part, optional_text_at)
 
 ROLES = ("user", "model", "tool", "function")
 """The roles of contents. A function's response may have one of the latter two, as in the examples of the package."""
+
+_CALLS = (("tool_calls", "id", "function.name"), ("parts", "function_call.id", "function_call.name"))
+"""Where messages of Chat Completions and of Gemini have calls, and where a call has its id and its name."""
 
 FILLED = (*FILLED_BY_MESSAGES, "systemInstruction")  # which the SDK reads as well
 
@@ -106,13 +111,12 @@ def _converted_messages(marked: Sequence[Marked]) -> list[Converted]:
 def _converted(message: Mapping[str, Any], where: str, *, names: Names) -> Converted:
     """Return a message as a content; one of the system that says nothing has no parts."""
     fields = FieldReader()
-    turn = fields.read(read_turn, message, where, read_gemini_part)
+    turn = fields.read(read_turn, message, where, READERS)
     name = fields.read(function_name, message, names, where)
     fields.require_valid()
     if name is not None:
         return Converted("user", _content("user", [function_response_part(turn, name)]), is_result=True)
-    parts = [*parts_of(turn.content), *map(function_call_part, turn.calls)]
-    require_said(turn, where, "Gemini")
+    parts = [*blocks_of(turn.content, gemini_text), *map(function_call_part, turn.calls)]
     role = "model" if turn.role == "assistant" else turn.role
     return Converted(role, _content(role, parts))
 
@@ -130,13 +134,13 @@ def _own_content(message: Mapping[str, Any], where: str, *, names: Names) -> Con
 
 
 def _call_names(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the ids and names of the calls in a message of either form."""
-    yield from call_names(message)
-    parts = message.get("parts")
-    for part in parts if isinstance(parts, list) else ():
-        call_id, name = value_at(part, "function_call.id"), value_at(part, "function_call.name")
-        if isinstance(call_id, str) and isinstance(name, str):
-            yield call_id, name
+    """Yield the ids and names of the calls in a message of either form, whatever else may be wrong with it."""
+    for key, id_path, name_path in _CALLS:
+        calls = message.get(key)
+        for call in calls if isinstance(calls, list) else ():
+            call_id, name = value_at(call, id_path), value_at(call, name_path)
+            if isinstance(call_id, str) and isinstance(name, str) and call_id:
+                yield call_id, name
 
 
 def _content(role: str, parts: list[Block]) -> dict[str, Any]:

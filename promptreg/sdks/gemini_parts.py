@@ -4,40 +4,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptreg.messages import BETWEEN_TEXTS
+from promptreg.sdks.fields import refuse
 from promptreg.sdks.media import KINDS, Inline, Media, Stored, read_media
-from promptreg.sdks.messages import refuse
-from promptreg.sdks.turns import Block, ToolCall, Turn, is_blank, read_object
+from promptreg.sdks.messages import Call, Message, Part, blocks_of, refuse_part
+from promptreg.sdks.turns import Block, read_object
 
 
-def read_gemini_part(part: Mapping[str, Any], where: str) -> Block:
+def read_gemini_part(part: Part) -> Block:
     """Return a part of a message as Gemini's.
 
     >>> image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png?size=2", "detail": "low"}}
-    >>> read_gemini_part(image, "message 1 of 1, part 1")
+    >>> read_gemini_part(Part("image_url", image, "message 1 of 1, part 1", "user"))
     {'file_data': {'file_uri': 'https://example.com/a.png?size=2', 'mime_type': 'image/png'}}
     """
-    if part["type"] == "text":
-        return text_part(part["text"])
-    if part["type"] not in KINDS:
-        refuse(f"{where}, type", f"must be one of text, {', '.join(KINDS)} to become Gemini's")
-    return _media_part(read_media(part, where))
+    if part.type == "text":
+        return gemini_text(part.fields["text"])
+    if part.type not in KINDS:
+        refuse_part(part, ("text", *KINDS))
+    return _media_part(read_media(part.fields, part.where))
 
 
-def text_part(text: str) -> Block:
+def gemini_text(text: str) -> Block:
     """Return a part of text."""
     return {"text": text}
 
 
-def parts_of(content: str | list[Block]) -> list[Block]:
-    """Return a content as parts: none where it is blank."""
-    if isinstance(content, list):
-        return content
-    return [] if is_blank(content) else [text_part(content)]
-
-
-def function_call_part(call: ToolCall) -> Block:
+def function_call_part(call: Call) -> Block:
     """Return the part of a tool call."""
-    return {"function_call": {**_id(call.id), "name": call.name, "args": call.arguments}}
+    return {"function_call": {**_id(call.id), "name": call.name, "args": call.input}}
 
 
 def function_name(message: Mapping[str, Any], names: Mapping[str, str], where: str) -> str | None:
@@ -48,10 +42,10 @@ def function_name(message: Mapping[str, Any], names: Mapping[str, str], where: s
     """
     if message.get("role") != "tool":
         return None
-    call_id, name = message.get("tool_call_id"), message.get("name")
-    if isinstance(call_id, str):
-        name = names.get(call_id, name)
-    if name is None:
+    call_id = message.get("tool_call_id")
+    called = names.get(call_id) if isinstance(call_id, str) else None
+    name = called or message.get("name")
+    if not name:
         refuse(
             f"{where}, tool_call_id",
             "must be the id of a tool call in an earlier message, or else the message needs a name, the function's",
@@ -59,17 +53,18 @@ def function_name(message: Mapping[str, Any], names: Mapping[str, str], where: s
     return str(name)
 
 
-def function_response_part(turn: Turn, name: str) -> Block:
+def function_response_part(result: Message[Block], name: str) -> Block:
     """Return the part of a tool's result.
 
     A content that is a JSON object is the response; any other is its `output`. What is no text goes beside it.
     """
-    parts = parts_of(turn.content)
+    parts = blocks_of(result.content, gemini_text)
     text = BETWEEN_TEXTS.join(part["text"] for part in parts if "text" in part)
     found = read_object(text)
     media = [part for part in parts if "text" not in part]
     response = {"output": text} if found is None else found
-    return {"function_response": {**_id(turn.answers), "name": name, "response": response, **_if_any("parts", media)}}
+    beside = {"parts": media} if media else {}
+    return {"function_response": {**_id(result.call_id), "name": name, "response": response, **beside}}
 
 
 def _media_part(media: Media) -> Block:
@@ -88,8 +83,4 @@ def _media_part(media: Media) -> Block:
 
 
 def _id(call_id: str | None) -> dict[str, str]:
-    return {} if call_id is None else {"id": call_id}
-
-
-def _if_any(key: str, items: list[Block]) -> dict[str, list[Block]]:
-    return {key: items} if items else {}
+    return {"id": call_id} if call_id else {}

@@ -11,7 +11,7 @@ from re import ASCII, compile
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from promptreg.sdks.messages import refuse
+from promptreg.sdks.fields import filled_text_at, object_at, refuse
 
 Kind: TypeAlias = Literal["image_url", "input_audio", "file"]
 
@@ -70,32 +70,30 @@ def read_media(part: Mapping[str, Any], where: str) -> Media:
     Inline(mime_type='image/png', data=b'ABC')
     """
     kind: Kind = part["type"]
-    field = f"{where}, {kind}"
-    held = part.get(kind)
-    if not isinstance(held, Mapping):
-        refuse(field, "must be an object")
-    return {"image_url": _image, "input_audio": _audio, "file": _file}[kind](held, field)
+    return {"image_url": _image, "input_audio": _audio, "file": _file}[kind](part, where)
 
 
-def _image(held: Mapping[str, Any], field: str) -> Media:
-    return Media("image_url", _read_url(_text(held, "url", field), f"{field}.url"), None, f"{field}.url")
+def _image(part: Mapping[str, Any], where: str) -> Media:
+    url, field = _text(part, "image_url.url", where)
+    return Media("image_url", _read_url(url, field), None, field)
 
 
-def _audio(held: Mapping[str, Any], field: str) -> Media:
-    form = _text(held, "format", field).lower()
-    if not _TOKEN.fullmatch(form):
-        refuse(f"{field}.format", "must be the name of a format, such as wav or mp3")
-    data = _read_base64(_text(held, "data", field), f"{field}.data")
-    return Media("input_audio", Inline(f"audio/{form}", data), None, f"{field}.data")
+def _audio(part: Mapping[str, Any], where: str) -> Media:
+    form, field = _text(part, "input_audio.format", where)
+    if not _TOKEN.fullmatch(form.lower()):
+        refuse(field, "must be the name of a format, such as wav or mp3")
+    data, field = _text(part, "input_audio.data", where)
+    return Media("input_audio", Inline(f"audio/{form.lower()}", _read_base64(data, field)), None, field)
 
 
-def _file(held: Mapping[str, Any], field: str) -> Media:
+def _file(part: Mapping[str, Any], where: str) -> Media:
+    held = object_at(part, "file", where)
     named = [key for key in FILE_SOURCES if held.get(key) is not None]
     if len(named) != 1 or any(key not in (*FILE_SOURCES, "filename") for key in held):
-        refuse(field, f"must hold one of {', '.join(FILE_SOURCES)}, and may hold filename, no more")
-    filename = None if held.get("filename") is None else _text(held, "filename", field)
-    key, value = named[0], _text(held, named[0], field)
-    return Media("file", _file_source(key, value, filename, f"{field}.{key}"), filename, f"{field}.{key}")
+        refuse(f"{where}, file", f"must hold one of {', '.join(FILE_SOURCES)}, and may hold filename, no more")
+    filename = None if held.get("filename") is None else _text(part, "file.filename", where)[0]
+    value, field = _text(part, f"file.{named[0]}", where)
+    return Media("file", _file_source(named[0], value, filename, field), filename, field)
 
 
 def _file_source(key: str, value: str, filename: str | None, field: str) -> Source:
@@ -112,11 +110,9 @@ def _file_source(key: str, value: str, filename: str | None, field: str) -> Sour
     return Inline(mime_type, data)
 
 
-def _text(held: Mapping[str, Any], key: str, field: str) -> str:
-    value = held.get(key)
-    if not isinstance(value, str) or not value.strip():
-        refuse(f"{field}.{key}", "must be a text that is not empty")
-    return value.strip()
+def _text(part: Mapping[str, Any], path: str, where: str) -> tuple[str, str]:
+    """Return the text at a path, and the name of the field, for errors."""
+    return filled_text_at(part, path, where).strip(), f"{where}, {path}"
 
 
 # URLs and data

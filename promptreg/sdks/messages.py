@@ -1,21 +1,38 @@
-"""A message of the neutral form, that of OpenAI's Chat Completions API, read into its parts and tool calls.
+"""A message of the neutral form, that of OpenAI's Chat Completions API, read for an SDK, or for MCP.
 
 A template's message has this form; what a placeholder brings may have any. `read_message` refuses what has not, and
-names the message and the field. What an SDK takes of this form is decided in its module.
+names the message and the field. What an SDK takes of this form, and how it looks there, is decided in its module, which
+passes its `Readers`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
-from promptreg.errors import InvalidInputError
 from promptreg.nearest import did_you_mean
+from promptreg.sdks.fields import (
+    ValueReader,
+    choice_at,
+    filled_text_at,
+    object_at,
+    optional_text_at,
+    read_all,
+    refuse,
+    text_at,
+)
 from promptreg.untrusted import FieldReader
 
-T = TypeVar("T")
-R = TypeVar("R")
+B = TypeVar("B")
+"""What a part of a message becomes in an SDK."""
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _ROLES_ELSEWHERE = {"model": "assistant", "human": "user", "ai": "assistant"}
+
+_MESSAGES_OF_ANSWERS: Mapping[str, str] = {
+    "choices": "choices[0].message",
+    "output": "the items of output",
+    "candidates": "candidates[0].content",
+}
+"""What is a message of an answer of Chat Completions, Responses and Gemini, by the key that holds it."""
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",),
@@ -38,118 +55,104 @@ CALLS: Mapping[str, tuple[str, str]] = {
 }
 """The types of tool calls, each with where its name and its input stand."""
 
+FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
+IGNORED = frozenset({"refusal", "annotations", "parsed"})
+"""The fields of an answer that need no place: a refusal is read as its text, and the others are made of it."""
+
+
+def refuse_others(others: Mapping[str, Any], where: str) -> None:
+    """Refuse fields that would be lost, but for what an answer of Chat Completions has beside its text."""
+    if any(value != {} for key, value in others.items() if key not in IGNORED):
+        refuse(where, f"has fields that this API has no place for; it may have {', '.join(FIELDS)}")
+
 
 class Part(NamedTuple):
-    """A part of a content: its type, the part itself, and where it stands, for errors."""
+    """A part of a content: its type, the part itself, where it stands, for errors, and the role of its message."""
 
     type: str
     fields: dict[str, Any]
     where: str
+    role: str
 
 
 class Call(NamedTuple):
     """A tool call of an answer: its type, and what it holds."""
 
     type: str
-    id: str
+    id: str | None
     name: str
-    input: str
-    where: str
+    input: Any
 
 
-class NeutralMessage(NamedTuple):
-    """A message of the neutral form. `others` are the fields that no template's message has, but for absent ones."""
+class Message(NamedTuple, Generic[B]):
+    """A message as an SDK reads it: `content` is a text, or what the parts became; of a refusal, what was refused with.
+
+    `call_id` is the id of the call that a tool's message answers.
+    """
 
     role: str
-    content: str | list[Part] | None
+    content: str | list[B] | None
     calls: list[Call]
     call_id: str | None
     name: str | None
-    others: dict[str, Any]
-    where: str
-
-    def parts(self) -> list[Part]:
-        """Return the parts of the content; a text is one part, and no content is none."""
-        if isinstance(self.content, str):
-            return [Part("text", {"type": "text", "text": self.content}, self.where)]
-        return self.content or []
 
 
-def read_message(message: Mapping[str, Any], where: str) -> NeutralMessage:
-    """Read a message; raise `InvalidInputError` with everything in it that has not the neutral form.
+class Readers(NamedTuple, Generic[B]):
+    """What an SDK takes of a message, as the readers of what it holds.
 
-    A field that is None or an empty list counts as absent, as the SDKs' own `model_dump` writes it.
+    `part` converts a part, or leaves it out. `id` reads the id of a call, and of the call that a result answers.
+    `inputs` has the types of calls, each with what reads its input. `others` reads the fields that a template's message
+    can't have, of which none is None or an empty list.
+    """
 
-    >>> message = read_message({"role": "tool", "tool_call_id": "c1", "content": "Rain"}, "message 1 of 1")
-    >>> message.call_id, message.content
-    ('c1', 'Rain')
-    >>> read_message({"role": "model", "parts": []}, "message 1 of 1")
+    part: Callable[[Part], B | None]
+    id: ValueReader = text_at
+    inputs: Mapping[str, ValueReader] = dict.fromkeys(CALLS, text_at)
+    others: Callable[[Mapping[str, Any], str], None] = refuse_others
+
+
+def read_message(message: Mapping[str, Any], where: str, readers: Readers[B]) -> Message[B]:
+    """Read a message; raise `InvalidInputError` with everything in it that has not the neutral form, or is not taken.
+
+    A field that is None or an empty list counts as absent, as the SDKs' own `model_dump` writes it; a call without a
+    type is one of a function, and a tool's message without a content says that it returned nothing.
+
+    >>> message = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "Rain"}]}
+    >>> read_message(message, "message 1 of 1", Readers(lambda part: part.fields["text"]))
+    Message(role='tool', content=['Rain'], calls=[], call_id='c1', name=None)
+    >>> read_message({"role": "model", "parts": []}, "message 1 of 1", Readers(lambda part: part))
     Traceback (most recent call last):
         ...
     promptreg.errors.InvalidInputError: message 1 of 1, role: must be one of system, developer, user, assistant, tool; \
 did you mean 'assistant'?
     """
-    fields, given = FieldReader(), present(message)
-    role = fields.read(read_role, given, where)
-    content = fields.read(_content, given, where, role)
-    calls = fields.read(_calls, given, where, role)
-    call_id = fields.read(_call_id, given, where, role)
-    name = fields.read(_name, given, where)
-    fields.require_valid()
-    others = {key: value for key, value in given.items() if key not in _FIELDS}
-    return NeutralMessage(role, content, calls, call_id, name, others, where)
-
-
-def read_all(reader: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Read each item; raise one `InvalidInputError` with everything that is wrong with any of them."""
+    given = {key: value for key, value in message.items() if value is not None and value != []}
+    role = read_role(given, where)  # first and alone: a message without one has another form, so nothing else is read
     fields = FieldReader()
-    read = [fields.read(reader, item) for item in items]
+    content = fields.read(_content, given, where, role, readers)
+    calls = fields.read(_calls, given, where, role, readers)
+    call_id = fields.read(_call_id, given, where, role, readers)
+    name = fields.read(optional_text_at, given, "name", where)
+    refusal = fields.read(optional_text_at, given, "refusal", where)
+    fields.read(readers.others, {key: value for key, value in given.items() if key not in FIELDS}, where)
     fields.require_valid()
-    return read
+    return Message(role, refusal if content is None else content, calls, call_id, name)
 
 
-def refuse(field: str, reason: str) -> NoReturn:
-    """Raise the error for one field."""
-    raise InvalidInputError.of(field, reason)
+def refuse_part(part: Part, taken: Iterable[str]) -> NoReturn:
+    """Refuse a part of a type that an SDK does not take; the type is quoted where it is one of these here."""
+    kind = part.type if part.type in PARTS else "such part"
+    refuse(f"{part.where}, type", f"a message of the role {part.role} takes no {kind}, but {', '.join(taken)}")
 
 
-def present(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that are neither None nor an empty list."""
-    return {key: value for key, value in fields.items() if value is not None and value != []}
+def blocks_of(content: str | list[B] | None, block_of_text: Callable[[str], B]) -> list[B]:
+    """Return a content as a list: a text is one block, and no content is none."""
+    return [block_of_text(content)] if isinstance(content, str) else content or []
 
 
-def text_at(holder: Mapping[str, Any], path: str, where: str) -> str:
-    """Return the text at a path such as `function.name`; raise `InvalidInputError` where there is none."""
-    value = value_at(holder, path)
-    if not isinstance(value, str):
-        found = "is absent; it must be text" if value is None else f"must be text, not {type(value).__name__}"
-        refuse(f"{where}, {path}", found)
-    return value
-
-
-def value_at(holder: Any, path: str) -> Any:
-    """Return what stands at a path; None where there is nothing."""
-    for key in path.split("."):
-        holder = holder.get(key) if isinstance(holder, dict) else None
-    return holder
-
-
-def choice_at(holder: Mapping[str, Any], path: str, where: str, choices: Collection[str]) -> str:
-    """Return the text at a path, which must be one of a few."""
-    value = value_at(holder, path)
-    if not isinstance(value, str) or value not in choices:
-        refuse(f"{where}, {path}", f"must be one of {', '.join(choices)}")
-    return value
-
-
-_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
-
-_MESSAGES_OF_ANSWERS: Mapping[str, str] = {
-    "choices": "choices[0].message",
-    "output": "the items of output",
-    "candidates": "candidates[0].content",
-}
-"""What is a message of an answer of Chat Completions, Responses and Gemini, by the key that holds it."""
+def text_part(text: str) -> dict[str, Any]:
+    """Return the part of a text, which is a block of Anthropic too."""
+    return {"type": "text", "text": text}
 
 
 def read_role(given: Mapping[str, Any], where: str) -> str:
@@ -168,61 +171,56 @@ def _part_meant(answer: Mapping[str, Any]) -> str:
     return f"; of a whole answer, pass {part}" if part else ""
 
 
-def _content(given: Mapping[str, Any], where: str, role: str) -> str | list[Part] | None:
-    content = given.get("content")
+def _content(given: Mapping[str, Any], where: str, role: str, readers: Readers[Any]) -> str | list[Any] | None:
+    content = given.get("content", "" if role == "tool" else None)
     if content is None and role != "assistant":
-        refuse(f"{where}, content", "is absent; it must be text or a list of parts")
+        refuse(f"{where}, content", "is absent or empty; it must be text or a list of parts")
     if content is None or isinstance(content, str):
         return content
     if not isinstance(content, list):
-        found = type(content).__name__
-        refuse(f"{where}, content", f"must be text or a list of parts, not {found}")
-    return read_all(lambda item: _part(item[1], f"{where}, part {item[0]}"), enumerate(content, 1))
+        refuse(f"{where}, content", f"must be text or a list of parts, not {type(content).__name__}")
+    numbered = enumerate(content, 1)
+    parts = read_all(lambda item: readers.part(_part(item[1], f"{where}, part {item[0]}", role)), numbered)
+    return [part for part in parts if part is not None]
 
 
-def _part(part: object, where: str) -> Part:
+def _part(part: object, where: str, role: str) -> Part:
     if not isinstance(part, dict):
         refuse(where, f"must be an object with a type, not {type(part).__name__}")
     kind, fields = text_at(part, "type", where), FieldReader()
     for path in PARTS.get(kind, ()):
         fields.read(text_at, part, path, where)
     if kind == "file":
-        fields.read(_require_object, part, "file", where)
+        fields.read(object_at, part, "file", where)
     fields.require_valid()
-    return Part(kind, part, where)
+    return Part(kind, part, where, role)
 
 
-def _require_object(part: Mapping[str, Any], key: str, where: str) -> None:
-    if not isinstance(part.get(key), dict):
-        refuse(f"{where}, {key}", "must be an object")
-
-
-def _calls(given: Mapping[str, Any], where: str, role: str) -> list[Call]:
+def _calls(given: Mapping[str, Any], where: str, role: str, readers: Readers[Any]) -> list[Call]:
     calls = given.get("tool_calls", [])
     if calls and role != "assistant":
         refuse(f"{where}, tool_calls", "only an assistant's message may have it")
     if not isinstance(calls, list):
         refuse(f"{where}, tool_calls", f"must be a list, not {type(calls).__name__}")
-    return read_all(lambda item: _call(item[1], f"{where}, tool call {item[0]}"), enumerate(calls, 1))
+    return read_all(lambda item: _call(item[1], f"{where}, tool call {item[0]}", readers), enumerate(calls, 1))
 
 
-def _call(call: object, where: str) -> Call:
+def _call(call: object, where: str, readers: Readers[Any]) -> Call:
     if not isinstance(call, dict):
         refuse(where, f"must be an object, not {type(call).__name__}")
-    kind, fields = choice_at(call, "type", where, CALLS), FieldReader()
-    name, text = CALLS[kind]
-    id_, name, text = (fields.read(text_at, call, path, where) for path in ("id", name, text))
+    kind = "function" if call.get("type") is None else choice_at(call, "type", where, readers.inputs)
+    (name_path, input_path), fields = CALLS[kind], FieldReader()
+    id_ = fields.read(readers.id, call, "id", where)
+    name = fields.read(filled_text_at, call, name_path, where)
+    value = fields.read(readers.inputs[kind], call, input_path, where)
     fields.require_valid()
-    return Call(kind, id_, name, text, where)
+    return Call(kind, id_, name, value)
 
 
-def _call_id(given: Mapping[str, Any], where: str, role: str) -> str | None:
+def _call_id(given: Mapping[str, Any], where: str, role: str, readers: Readers[Any]) -> str | None:
     if role == "tool":
-        return text_at(given, "tool_call_id", where)
+        call_id: str | None = readers.id(given, "tool_call_id", where)
+        return call_id
     if "tool_call_id" in given:
         refuse(f"{where}, tool_call_id", "only a tool's message may have it")
     return None
-
-
-def _name(given: Mapping[str, Any], where: str) -> str | None:
-    return text_at(given, "name", where) if "name" in given else None

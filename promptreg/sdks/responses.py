@@ -7,18 +7,18 @@ texts become plain contents: that is all that both the types and the API take of
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
-from promptreg.sdks.chat_completions import MARK, require_detail, require_file, with_mark
+from promptreg.sdks.chat_completions import MARK, PARTS_OF_ROLES, require_detail, require_file, with_mark
+from promptreg.sdks.fields import refuse
 from promptreg.sdks.messages import (
     PARTS,
     PARTS_OF_ANTHROPIC,
     PARTS_OF_RESPONSES,
     Call,
-    NeutralMessage,
     Part,
-    read_all,
+    Readers,
+    blocks_of,
     read_message,
-    refuse,
-    text_at,
+    refuse_part,
 )
 from promptreg.sdks.neutral import Marked, converted
 
@@ -36,10 +36,6 @@ FILE_SOURCES = ("file_data", "file_id", "file_url")
 
 PARTS_ELSEWHERE = PARTS_OF_RESPONSES | PARTS.keys() | PARTS_OF_ANTHROPIC
 """The types of what stands in a message's content, here and in other APIs, so that no item has them."""
-
-TAKEN_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
-IGNORED = frozenset({"annotations", "parsed", "refusal"})
-"""The fields of an answer of Chat Completions that need no place: what is made of its text, and what is read as one."""
 
 
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,11 +61,11 @@ def _items(marked: Marked, custom_calls: Set[str]) -> list[Item]:
         return [message]
     if message.get("type") is not None:
         refuse(where, "is no item that this API takes; its type or its content is another API's")
-    read = read_message(message, where)
-    _require_placed(read)
-    if read.role == "assistant":
-        return _answer(read)
-    content = _content(read, is_marked=is_marked)
+    read = read_message(message, where, Readers(_part))
+    if read.role == "assistant":  # a message for each text, and then its tool calls; none has a part to carry a mark
+        texts = [item for item in blocks_of(read.content, _said) if item["content"] or not read.calls]
+        return [*texts, *map(_call_item, read.calls)]
+    content = with_mark(blocks_of(read.content, _input_text)) if is_marked else read.content
     if read.role != "tool":
         return [{"role": read.role, "content": content}]
     kind = "custom_tool_call_output" if read.call_id in custom_calls else "function_call_output"
@@ -102,54 +98,31 @@ def _types_in(content: list[Any]) -> set[str | None]:
     return {kind if isinstance(kind, str) else None for kind in kinds}
 
 
-def _require_placed(read: NeutralMessage) -> None:
-    """Refuse the fields of a message that no item has; the name of who speaks is left out."""
-    if not read.others.keys() <= IGNORED:
-        refuse(read.where, f"has fields that this API has no place for; it may have {', '.join(TAKEN_FIELDS)}")
-
-
-def _answer(read: NeutralMessage) -> list[Item]:
-    """Return a message for each text of an answer, and then its tool calls. None has a part that carries a mark."""
-    texts = [text for text in _texts(read) if text or not read.calls]
-    return [*({"role": "assistant", "content": text} for text in texts), *map(_call_item, read.calls)]
-
-
-def _texts(read: NeutralMessage) -> list[str]:
-    texts = read_all(_text, read.parts())
-    return [*texts, text_at(read.others, "refusal", read.where)] if "refusal" in read.others else texts
-
-
-def _text(part: Part) -> str:
-    if part.type not in ("text", "refusal"):
-        refuse(f"{part.where}, type", "a message of the role assistant takes no such part, but text, refusal")
-    text: str = part.fields[part.type]
-    return text
-
-
 def _call_item(call: Call) -> Item:
     if call.type == "custom":
         return {"type": "custom_tool_call", "call_id": call.id, "name": call.name, "input": call.input}
     return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.input}
 
 
-def _content(read: NeutralMessage, *, is_marked: bool) -> str | list[Item]:
-    if isinstance(read.content, str) and not is_marked:
-        return read.content
-    parts = read_all(_part, read.parts())
-    return with_mark(parts) if is_marked else parts
-
-
 def _part(part: Part) -> Item:
-    if part.type not in CONVERTERS:
-        refuse(f"{part.where}, type", f"this API takes no such part, but {', '.join(CONVERTERS)}")
+    """Return the input that a part becomes, or of an answer the message that a text does."""
+    taken = PARTS_OF_ROLES["assistant"] if part.role == "assistant" else CONVERTERS
+    if part.type not in taken:
+        refuse_part(part, taken)
+    if part.role == "assistant":
+        return _said(part.fields[part.type])
     if not part.fields.keys() <= {"type", part.type, MARK}:
         refuse(part.where, f"has fields that this API has no place for; it may have type, {part.type}")
     mark = {MARK: part.fields[MARK]} if MARK in part.fields else {}
     return {**CONVERTERS[part.type](part), **mark}
 
 
-def _input_text(part: Part) -> Item:
-    return {"type": "input_text", "text": part.fields["text"]}
+def _said(text: str) -> Item:
+    return {"role": "assistant", "content": text}
+
+
+def _input_text(text: str) -> Item:
+    return {"type": "input_text", "text": text}
 
 
 def _input_image(part: Part) -> Item:
@@ -166,7 +139,7 @@ def _input_file(part: Part) -> Item:
 
 
 CONVERTERS: Mapping[str, Callable[[Part], Item]] = {
-    "text": _input_text,
+    "text": lambda part: _input_text(part.fields["text"]),
     "image_url": _input_image,
     "file": _input_file,
 }
