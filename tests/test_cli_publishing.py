@@ -14,8 +14,8 @@ import pytest
 
 from promptreg import Actor, Registry
 from promptreg.cli.commands import publishing
+from promptreg.cli.completion import ReferenceCommand
 from promptreg.cli.main import COMMANDS, promptreg
-from promptreg.cli.references import ReferenceCommand
 from tests.terminal import Terminal
 
 ONE_VERSION = ["show", "render", "edit", "update", "discard", "check"]

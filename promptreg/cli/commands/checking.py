@@ -4,12 +4,11 @@ from collections.abc import Iterable
 
 import click
 
-from promptreg.cli.completion import reference_argument
+from promptreg.cli.completion import ReferenceCommand, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.failures import in_commands
 from promptreg.cli.output import note, paint, print_many, print_one, say
 from promptreg.cli.progress import progress
-from promptreg.cli.references import ReferenceCommand
 from promptreg.harmless import one_line
 
 

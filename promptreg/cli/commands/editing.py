@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from promptreg.cli.completion import reference_argument
+from promptreg.cli.completion import ReferenceCommand, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.editor import edit_text, quoted, require_editor
 from promptreg.cli.output import note, print_one
-from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.results import show_saved
 from promptreg.cli.templates import named_lines
 from promptreg.errors import InvalidInputError

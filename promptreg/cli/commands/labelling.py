@@ -5,10 +5,9 @@ from typing import get_args
 
 import click
 
-from promptreg.cli.completion import name_argument, reference_argument
+from promptreg.cli.completion import ReferenceCommand, name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import print_one
-from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.results import show_grants, show_labels
 from promptreg.errors import NotFoundError, VersionConflictError, listed
 from promptreg.models import Grant, Permission

@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 from promptreg.cli.asking import ask, require_answer, yes_option
-from promptreg.cli.completion import complete_names, reference_argument
+from promptreg.cli.completion import ReferenceCommand, complete_names, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.differences import print_diff
 from promptreg.cli.expectations import expect_hash, expect_production, read_hashes, read_numbers, selector
 from promptreg.cli.output import note, print_many, print_one
-from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.results import show_discarded, show_live
 from promptreg.errors import counted
 from promptreg.harmless import harmless

@@ -7,11 +7,10 @@ from typing import TypeVar
 
 import click
 
-from promptreg.cli.completion import complete_names, name_argument, reference_argument
+from promptreg.cli.completion import ReferenceCommand, complete_names, name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.limits import SHOWN, limit_option
 from promptreg.cli.output import note, print_many, print_one
-from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.showing import print_events, print_prompt
 from promptreg.cli.timeline import print_timeline
 from promptreg.errors import NoProductionVersionError

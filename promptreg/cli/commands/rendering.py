@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from promptreg.cli.completion import reference_argument
+from promptreg.cli.completion import ReferenceCommand, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import as_json, print_one, write
-from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.sources import read_json, read_json_file
 from promptreg.harmless import harmless
 from promptreg.models import Variable

@@ -10,11 +10,10 @@ from typing import Any, get_args
 
 import click
 
-from promptreg.cli.completion import name_argument, reference_argument
+from promptreg.cli.completion import ReferenceCommand, name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.fields import emptying_options, field_options, read_fields, sources_named
 from promptreg.cli.output import print_one
-from promptreg.cli.references import ReferenceCommand
 from promptreg.cli.results import show_saved
 from promptreg.errors import InvalidInputError
 from promptreg.harmless import one_line
