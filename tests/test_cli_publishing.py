@@ -379,12 +379,12 @@ def test_what_is_no_version_is_an_argument_too_many(terminal: Terminal, line: st
 
 
 def test_every_command_that_takes_one_version_says_where_it_stands() -> None:
-    """Those are the ones with NAME[@VERSION] alone."""
+    """Those are the ones that begin with NAME[@VERSION]."""
     for name in COMMANDS:
         command = promptreg.get_command(click.Context(promptreg), name)
         assert command is not None
-        takes = [parameter.make_metavar(click.Context(command)) for parameter in command.params]
-        assert (takes[0] == "NAME[@VERSION]") == isinstance(command, ReferenceCommand), name
+        is_first = bool(command.params) and command.params[0].metavar == "NAME[@VERSION]"
+        assert is_first == isinstance(command, ReferenceCommand), name
 
 
 def test_grants_are_given_changed_and_revoked(terminal: Terminal) -> None:
