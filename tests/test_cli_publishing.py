@@ -9,12 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
+import click
 import pytest
 
 from promptreg import Actor, Registry
 from promptreg.cli.commands import publishing
+from promptreg.cli.completion import ReferenceCommand
+from promptreg.cli.main import COMMANDS, promptreg
 from tests.terminal import Terminal
 
+ONE_VERSION = ["show", "render", "edit", "update", "discard", "check"]
 YES, NO, END = "y\n", "n\n", ""
 
 
@@ -349,6 +353,38 @@ def test_a_label_needs_a_version(terminal: Terminal) -> None:
     """The line says how to write it."""
     done = terminal("label", "greet", "canary")
     assert (done.status, "greet@VERSION canary" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("label greet canary 3", "label greet@3 canary"),
+        ("label greet 3 canary", "label greet@3 canary"),
+        ("label greet@1 canary 3", "label greet@3 canary"),
+        *((f"{command} greet 3", f"{command} greet@3") for command in ONE_VERSION),
+    ],
+)
+def test_a_version_beside_the_name_is_wrong_usage(terminal: Terminal, line: str, meant: str) -> None:
+    """The line says where the version stands."""
+    done = terminal(*line.split())
+    assert (done.status, done.out) == (2, "")
+    assert f"the version stands with the name: `promptreg {meant}`" in done.err
+
+
+@pytest.mark.parametrize("line", ["label greet canary more", "show greet more", "show greet 3 4"])
+def test_what_is_no_version_is_an_argument_too_many(terminal: Terminal, line: str) -> None:
+    """What was meant isn't known, and so nothing is proposed."""
+    done = terminal(*line.split())
+    assert (done.status, "nexpected extra argument" in done.err, "stands with" in done.err) == (2, True, False)
+
+
+def test_every_command_that_takes_one_version_says_where_it_stands() -> None:
+    """Those are the ones that begin with NAME[@VERSION]."""
+    for name in COMMANDS:
+        command = promptreg.get_command(click.Context(promptreg), name)
+        assert command is not None
+        is_first = bool(command.params) and command.params[0].metavar == "NAME[@VERSION]"
+        assert is_first == isinstance(command, ReferenceCommand), name
 
 
 def test_grants_are_given_changed_and_revoked(terminal: Terminal) -> None:

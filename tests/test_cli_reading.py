@@ -528,6 +528,17 @@ def test_a_variable_without_a_name_or_a_value_is_a_usage_error(terminal: Termina
     assert render(terminal, "p", "--var", "a=") == "[]\n"
 
 
+def test_a_text_in_place_of_messages_names_the_option_for_them(terminal: Terminal, ana: Registry) -> None:
+    """`--var` passes a text where a placeholder is of no declared type, and `--vars` passes a list."""
+    ana.create("ask", [{"placeholder": "history"}, {"role": "user", "content": "Why?"}])
+    done = terminal("render", "ask", "--var", "history=[]")
+    assert (done.status, done.out) == (2, "")
+    assert "--var: history is a list of messages: pass it with --vars FILE.json" in done.err
+    assert render(terminal, "ask", "--vars", "-", stdin='{"history": []}') == "Why?\n"
+    ana.update("ask", variables=[{"name": "history", "type": "array"}])
+    assert render(terminal, "ask", "--var", "history=[]") == "Why?\n"
+
+
 def test_render_gives_the_messages_as_json(terminal: Terminal, ana: Registry) -> None:
     """`--messages` for a program to send; `--json` is an object of all that was rendered."""
     ana.create("ask", [{"role": "system", "content": "é"}, {"role": "user", "content": "{{ q }}"}], config={"m": 1})

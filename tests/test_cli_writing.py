@@ -27,6 +27,9 @@ placeholder history:
 """
 
 
+SHOWN = "system:\nYou are {{ who }}.\nplaceholder history:\n"
+
+
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
     return Terminal(tmp_path)
@@ -51,6 +54,10 @@ def greet(terminal: Terminal, made: Path) -> Terminal:
 
 def registry_of(terminal: Terminal) -> Registry:
     return Registry(terminal.folder / "prompts.db", create=False)
+
+
+def registry_of_new(terminal: Terminal) -> Registry:
+    return Registry(terminal.folder / "prompts.db")
 
 
 # The template
@@ -127,6 +134,53 @@ def test_the_format_may_be_said(terminal: Terminal) -> None:
     assert terminal("new", "three", "--format", "file", stdin="no front matter").status == 1
     done = terminal("new", "three", stdin="---\n* a text\n---\n")
     assert (done.status, "--format text reads it as a text" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("arguments", [[], ["--file", "shown.txt"], ["--tag", "x"]])
+def test_a_text_in_place_of_a_chat_is_refused(terminal: Terminal, arguments: list[str], is_live: bool) -> None:
+    """What `show` prints is no file, so an update would make one message of its markers; nothing is changed."""
+    with registry_of_new(terminal) as registry:
+        made = registry.create("bot", CHAT, is_production=is_live)
+    (terminal.folder / "shown.txt").write_text(SHOWN)
+    done = terminal("update", "bot", *arguments, stdin=SHOWN)
+    assert (done.status, done.out) == (2, "")
+    assert "'bot' is a chat, and the template is a text" in done.err
+    assert "--format text" in done.err
+    with registry_of(terminal) as registry:
+        assert registry.get("bot", label="latest") == made
+
+
+def test_the_version_that_an_update_starts_from_says_whether_it_is_a_chat(terminal: Terminal) -> None:
+    """That is the draft that is edited, or else what is live, whatever the latest version is."""
+    with registry_of_new(terminal) as registry:
+        registry.create("bot", "Hello")
+        registry.update("bot", template=CHAT, is_production=False)
+    assert terminal("update", "bot@2", stdin="Hi").status == 2
+    assert terminal("update", "bot", stdin="Hi").out == "bot: version 3 is live\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin"),
+    [(["--format", "text"], "Hi"), ([], '---\ntype: "text"\n---\nHi'), ([], "---\n---\nHi")],
+    ids=["format", "type", "file"],
+)
+def test_a_chat_becomes_a_text_where_that_is_said(terminal: Terminal, arguments: list[str], stdin: str) -> None:
+    """`--format text` says it, and so does a file in the format of `export`."""
+    with registry_of_new(terminal) as registry:
+        registry.create("bot", CHAT)
+    assert terminal("update", "bot", *arguments, stdin=stdin).out == "bot: version 2 is live\n"
+    with registry_of(terminal) as registry:
+        assert registry.get("bot").template == "Hi"
+
+
+def test_a_seed_is_what_code_ships_whatever_people_have_made_of_it(terminal: Terminal) -> None:
+    """The same text seeds nothing anew where people have made a chat of it, and is no wrong usage."""
+    assert terminal("seed", "bot", stdin="Hello").status == 0
+    with registry_of(terminal) as registry:
+        registry.update("bot", template=CHAT)
+    done = terminal("seed", "bot", stdin="Hello")
+    assert done == (0, "bot: nothing differs, so nothing is written; version 2 is live\n", "")
 
 
 def test_a_file_says_the_whole_version_and_an_option_wins(greet: Terminal) -> None:

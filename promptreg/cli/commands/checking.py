@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import click
 
-from promptreg.cli.completion import reference_argument
+from promptreg.cli.completion import ReferenceCommand, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.failures import in_commands
 from promptreg.cli.output import note, paint, print_many, print_one, say
@@ -12,7 +12,7 @@ from promptreg.cli.progress import progress
 from promptreg.harmless import one_line
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @output_options
 @registry_options

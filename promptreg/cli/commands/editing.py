@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from promptreg.cli.completion import reference_argument
+from promptreg.cli.completion import ReferenceCommand, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.editor import edit_text, quoted, require_editor
 from promptreg.cli.output import note, print_one
@@ -18,7 +18,7 @@ from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @click.option("--publish", is_flag=True, help="Make what was written live.")
 @click.option("--message", "-m", metavar="TEXT", help="Why; kept with the version.")

@@ -5,7 +5,7 @@ from typing import get_args
 
 import click
 
-from promptreg.cli.completion import name_argument, reference_argument
+from promptreg.cli.completion import ReferenceCommand, name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import print_one
 from promptreg.cli.results import show_grants, show_labels
@@ -18,7 +18,7 @@ from promptreg.rules.names import plain_reference
 RETRIES = 4
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @click.argument("label")
 @click.option("--remove", is_flag=True, help="Remove the label from NAME.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from promptreg.cli.asking import ask, require_answer, yes_option
-from promptreg.cli.completion import complete_names, reference_argument
+from promptreg.cli.completion import ReferenceCommand, complete_names, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.differences import print_diff
 from promptreg.cli.expectations import expect_hash, expect_production, read_hashes, read_numbers, selector
@@ -105,7 +105,7 @@ def rollback(
     _print(settings, references, done if isinstance(done, list) else [done])
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @yes_option
 @output_options

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from promptreg.cli.completion import complete_names, name_argument, reference_argument
+from promptreg.cli.completion import ReferenceCommand, complete_names, name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.limits import SHOWN, limit_option
 from promptreg.cli.output import note, print_many, print_one
@@ -24,7 +24,7 @@ V = TypeVar("V")
 PAGE = 100  # versions, or events, that are read at a time
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @output_options
 @registry_options

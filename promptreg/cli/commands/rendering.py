@@ -2,12 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
 
-from promptreg.cli.completion import reference_argument
+from promptreg.cli.completion import ReferenceCommand, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import as_json, print_one, write
 from promptreg.cli.sources import read_json, read_json_file
@@ -18,7 +18,7 @@ from promptreg.rendered import Rendered
 TEXTS = {"string", "any"}
 
 
-@click.command()
+@click.command(cls=ReferenceCommand)
 @reference_argument
 @click.option("--var", "pairs", multiple=True, metavar="NAME=VALUE", help="A variable; may be repeated.")
 @click.option(
@@ -42,7 +42,9 @@ def render(settings: Settings, name: str, pairs: tuple[str, ...], file: str | No
     texts = dict(map(_read_pair, pairs))
     with settings.registry() as registry:
         prompt = registry.get(name)
-    rendered = prompt.render({**given, **_typed(texts, prompt.variables)})
+    typed = _typed(texts, prompt.variables)
+    _require_no_text(typed, prompt.template)
+    rendered = prompt.render({**given, **typed})
     if not messages:
         print_one(settings, _as_object(rendered), lambda _: _print_text(rendered.text))
     elif settings.for_programs:
@@ -77,6 +79,15 @@ def _typed(texts: dict[str, str], variables: Iterable[Variable]) -> dict[str, An
     """Return the values of `--var`, read as JSON where the prompt declares another type than text."""
     types = {variable.name: variable.type for variable in variables}
     return {name: _from_json(text) if types.get(name, "any") not in TEXTS else text for name, text in texts.items()}
+
+
+def _require_no_text(values: dict[str, Any], template: str | Iterable[Mapping[str, Any]]) -> None:
+    """Refuse a text in place of the messages of a placeholder, and say how a list is passed."""
+    for message in () if isinstance(template, str) else template:
+        name = message.get("placeholder", "")
+        if isinstance(values.get(name), str):
+            reason = f"{name} is a list of messages: pass it with --vars FILE.json"
+            raise click.BadParameter(reason, param_hint="--var")
 
 
 def _from_json(text: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import click
 
-from promptreg.cli.completion import name_argument, reference_argument
+from promptreg.cli.completion import ReferenceCommand, name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.fields import emptying_options, field_options, read_fields, sources_named
 from promptreg.cli.output import print_one
@@ -54,7 +54,7 @@ def new(settings: Settings, /, name: str, draft: bool, **given: Any) -> None:
     print_one(settings, prompt, show_saved)
 
 
-@click.command(epilog=FILES)
+@click.command(cls=ReferenceCommand, epilog=FILES)
 @reference_argument
 @click.option("--draft", is_flag=True, help="Make a draft, which `promptreg publish` makes live.")
 @click.option("--name", "new_name", metavar="NAME", help="Rename the prompt.")
@@ -77,9 +77,20 @@ def update(settings: Settings, /, name: str, draft: bool, **given: Any) -> None:
         before = _present(registry, name)
         own_name = before.name if before else name.partition("@")[0]
         fields, file = read_fields(given, own_name, is_moved=given["new_name"] is not None)
+        if before and before.kind == "chat" and file is None and given["template_format"] is None:
+            _require_no_text(fields.get("template"), before.name)
         with sources_named(given, file):
             prompt = registry.update(name, **fields, **more)
     print_one(settings, prompt, partial(show_saved, before=before))
+
+
+def _require_no_text(template: Any, name: str) -> None:
+    """Refuse a text in place of a chat where nobody has said that it is one: it may be what `show` prints of a chat."""
+    if isinstance(template, str):
+        raise click.UsageError(
+            f"{name!r} is a chat, and the template is a text: pass a JSON list of messages, or a file with "
+            f'type: "chat", as `promptreg edit {name}` opens it; --format text makes the prompt a text'
+        )
 
 
 @click.command(epilog=FILES)
@@ -109,9 +120,10 @@ def seed(settings: Settings, /, name: str, on_conflict: OnConflict, release: flo
 
 
 def _present(registry: Registry, name: str) -> Prompt | None:
-    """Return a prompt as it is, to tell afterwards whether anything was written; None where it can't be read."""
+    """Return a prompt before it is written, in the version that an update starts from; None where it can't be read."""
     with suppress(InvalidInputError):  # which the call itself raises, with all else that is invalid
-        return registry.get(name.partition("@")[0], label="latest", default=None)
+        chosen = registry.get(name, default=None)
+        return chosen or registry.get(name.partition("@")[0], label="latest", default=None)
     return None
 
 
