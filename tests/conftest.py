@@ -17,11 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from promptreg import Registry
 from tests import browser as browsers
 from tests import postgres
 from tests.storages import DATABASES, ON_BOTH, everything, runs
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")  # as no test asserts a duration
 
 collect_ignore = ["without_posix.py"]  # a plugin that removes what other tests need
 

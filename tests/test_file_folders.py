@@ -121,7 +121,7 @@ def folded(text):
 
 
 @given(st.sets(NAMES.filter(accepted), max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_prompts_of_any_names_have_files_on_every_system(given_names):
     """No two have one path, not even folded; no component is too long, special or skipped."""
     paths = paths_of(given_names)

@@ -122,7 +122,7 @@ def require_inverse(registry, name, fields):
 
 
 @given(FIELDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_prompt_is_the_same_after_it_was_a_file(memory, fields):
     """Every field, of every prompt that a registry takes, byte for byte; and as a file of Windows with a mark."""
     require_inverse(memory, "p", fields)
@@ -130,7 +130,7 @@ def test_a_prompt_is_the_same_after_it_was_a_file(memory, fields):
 
 @pytest.mark.slow
 @given(FIELDS)
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 def test_very_many_prompts_are_the_same_after_they_were_files(memory, fields):
     """The same, more often."""
     require_inverse(memory, "p", {**fields, "syntax": "plain"})
@@ -429,7 +429,7 @@ def test_the_place_of_a_field_and_of_a_line_of_its_text():
 
 
 @given(st.one_of(st.binary(max_size=60), TEXTS.map(lambda text: f"---\n{text}\n---\n{text}".encode())))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_bytes_are_a_prompt_or_an_error_with_a_place(data):
     """Nothing else is ever raised."""
     for path in ("p.md", "p.txt", "p.prompty"):

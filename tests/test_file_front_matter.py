@@ -172,7 +172,7 @@ def test_a_million_values_are_read_where_they_are_json():
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), VALUES, max_size=3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_is_written_means_the_same_as_yaml(value):
     """Read as YAML, which other tools do, it is the value that it is as JSON."""
     line = f"meta: {front_matter.as_json(value)}\n"
@@ -185,7 +185,7 @@ SYNTAX = [*"a\n[]{},'\"|>#&*!\t%1é\x85", ": ", "  ", "- ", "? ", "..."]
 
 
 @given(st.lists(st.sampled_from(SYNTAX), max_size=25).map("".join))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_text_is_front_matter_or_an_error_with_a_line(text):
     """Nothing else is ever raised."""
     try:

@@ -128,7 +128,6 @@ def test_whatever_the_verbs_write_goes_through() -> None:
         stateful_step_count=80,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
@@ -153,7 +152,6 @@ def test_whatever_synchronisations_write_goes_through() -> None:
         stateful_step_count=40,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

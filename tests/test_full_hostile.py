@@ -485,7 +485,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(chance=st.randoms(use_true_random=False), value=VALUES)
 def test_any_value_in_any_place_is_refused_or_harmless(chance: Random, value: Any, data: bytes) -> None:
     """A file with another value anywhere is refused as ours, or what it makes is whole, readable and exports again."""

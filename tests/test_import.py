@@ -417,7 +417,7 @@ def test_a_name_that_is_not_valid_becomes_the_nearest_that_is(origin: str, name:
     assert prompt_name(origin) == name == checked_name(name)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=200), max_size=10))
 def test_names_of_any_text_are_valid_and_none_occurs_twice(origins: list[str]) -> None:
     """Whatever it holds; and a valid one stays."""

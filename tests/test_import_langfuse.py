@@ -252,7 +252,7 @@ PIECES = st.sampled_from(
 GENERATED = st.lists(st.lists(PIECES, min_size=1, max_size=10).map("".join), min_size=10, max_size=20)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(GENERATED, st.sampled_from([*VALUES.values()]))
 def test_generated_texts_render_what_langfuse_compiles(prompts: list[str], value: str) -> None:
     """Whatever a text is made of; where it has a variable its line ends are line feeds."""
@@ -260,7 +260,7 @@ def test_generated_texts_render_what_langfuse_compiles(prompts: list[str], value
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.text(alphabet="{}%#-+ ax_.\n\r'\"\\|\u2028é", min_size=1, max_size=30), min_size=1, max_size=20),
     st.text(alphabet="{}%# a\n", max_size=6),

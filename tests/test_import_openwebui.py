@@ -259,7 +259,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(PIECES, min_size=1, max_size=10).map("".join), st.sampled_from(["", "V", "{{a}}", "}}"]))
 def test_generated_contents_render_what_the_chat_inserts(content: str, value: str) -> None:
     """Whatever a content is made of."""

@@ -451,7 +451,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(LINES, min_size=1, max_size=8).map("\n".join), st.sampled_from([*INPUTS.values()]))
 def test_generated_bodies_render_the_messages_that_prompty_prepares(
     prepared: Any, body: str, values: dict[str, Any]
@@ -461,7 +461,7 @@ def test_generated_bodies_render_the_messages_that_prompty_prepares(
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(LINES, min_size=1, max_size=20).map("\n".join), st.sampled_from([*INPUTS.values()]))
 def test_longer_bodies_render_the_messages_that_prompty_prepares(
     prepared: Any, body: str, values: dict[str, Any]

@@ -164,7 +164,6 @@ def run_examples(kind, examples, steps):
         stateful_step_count=steps,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],  # shrinking a long run takes minutes; its steps are printed in full
         suppress_health_check=list(HealthCheck),
     )

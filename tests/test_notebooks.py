@@ -164,7 +164,7 @@ ANYTHING = st.sampled_from(HUGE) | st.recursive(
 KINDS: list[type[BaseModel]] = [Prompt, Version, Page, Variable, Event, StatusUpdate]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_every_repr_is_short(data: st.DataObject) -> None:
     """Whatever a value made by hand holds, `repr` and `str` have fewer than 300 characters on one line."""

@@ -603,7 +603,7 @@ def test_the_tables_above_have_every_operation_of_the_fast_tier():
         assert {arguments(expression, kind) for expression in listed(table)} == declared
 
 
-@settings(max_examples=80, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 2**32),
     texts=st.lists(st.text(), min_size=1, max_size=4),

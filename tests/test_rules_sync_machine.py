@@ -167,5 +167,5 @@ class Synchronising(RuleBasedStateMachine):
 @pytest.mark.parametrize("how", [USUAL, pytest.param(LONG, marks=pytest.mark.slow)], ids=["usual", "long"])
 def test_random_synchronisations(how: dict[str, int]) -> None:
     """Whatever is edited where, in any order."""
-    chosen = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, **how)  # type: ignore[arg-type]
+    chosen = settings(suppress_health_check=list(HealthCheck), print_blob=True, **how)  # type: ignore[arg-type]
     run_state_machine_as_test(Synchronising, settings=chosen)

@@ -368,7 +368,7 @@ def test_the_client_sends_what_is_returned(make: Renders, server: Server) -> Non
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(chat=CHATS, x=st.sampled_from(["", "x", "QUJD", "https://a.org/c.webp"]))
 def test_whatever_a_template_holds_is_taken_or_refused(make: Renders, strict: Strict, chat: Any, x: str) -> None:
     """The types take what is returned; all else is `InvalidInputError`, which names a message."""

@@ -363,7 +363,7 @@ def test_the_config_object_of_the_package_is_merged(make: Renders, types: Any) -
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(chat=CHATS, x=st.sampled_from(["", "x", "QUJD", "https://a.org/c.webp"]))
 def test_whatever_a_template_holds_is_taken_or_refused(make: Renders, types: Any, chat: Any, x: str) -> None:
     """The types take what is returned; all else is `InvalidInputError`, which names a message."""

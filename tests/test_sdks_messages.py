@@ -241,7 +241,7 @@ def test_a_part_that_can_not_be_converted_is_an_error(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(history=ANYTHING, keywords=KEYWORDS)
 def test_whatever_a_placeholder_brings_is_taken_or_refused(
     make: Renders, method: str, history: Any, keywords: Any

@@ -248,7 +248,7 @@ KNOWN = [
     *(message for messages in (REFUSED_BY_RESPONSES, FOREIGN_TO_RESPONSES) for message, _ in messages),
 ]
 TEMPLATES = st.lists(TEMPLATE_MESSAGES, min_size=1, max_size=4)
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=150)
 
 
 def require_or_refused(type_: Strict, make: Callable[[], list[Any]]) -> None:
