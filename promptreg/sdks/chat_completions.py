@@ -128,7 +128,7 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def _without_absent(message: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what the types don't allow to be None or empty; a model that was dumped has it so."""
+    """Leave out what is None or empty and must not be; in the dump of a model, what is absent stands as None."""
     for key in ("type", "tool_calls", "tool_call_id", "name"):
         if key in message and message[key] in (None, []):
             del message[key]
