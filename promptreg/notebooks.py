@@ -12,6 +12,7 @@ from functools import wraps
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from promptreg.errors import counted
 from promptreg.harmless import harmless
 from promptreg.reprs import short
 
@@ -71,7 +72,7 @@ def version_html(version: "Version") -> str:
 @_or_repr
 def page_html(page: "Page") -> str:
     """Return a page as a table of its prompts."""
-    caption = _text(_counted(len(page.items), "prompt"))
+    caption = _text(counted(len(page.items), "prompt"))
     rows = [_listed(prompt) for prompt in page.items[:MAX_PROMPTS]]
     table = _table(caption, ["Name", "Version", "Status", "Title", "Updated", "Author"], rows, len(page.items))
     return table + ("" if page.next is None else _note("More follow: list(…, after=page.next)"))
@@ -264,7 +265,7 @@ def _text(value: object, most: int = MAX_CELL) -> str:
     head = text[:most]
     end = bisect_right(range(1, len(head) + 1), most, key=lambda size: len(_escaped(head[:size]).encode()))
     left = len(text) - end
-    return _escaped(head[:end]) + (f" <i>… {_counted(left, 'more character')}</i>" if left else "")
+    return _escaped(head[:end]) + (f" <i>… {counted(left, 'more character')}</i>" if left else "")
 
 
 def _escaped(text: str) -> str:
@@ -281,10 +282,6 @@ def _by(who: object, at: object) -> str:
 
 def _moment(at: object) -> object:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if isinstance(at, datetime) else at
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _json(value: object, *, indent: int | None = 2) -> str:

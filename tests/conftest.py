@@ -173,6 +173,22 @@ def browser() -> Iterator[browsers.Browser]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def shop_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a small registry."""
+    from tests.report_pages import shop, written
+
+    return written(shop(), tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def markup_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a registry that is all markup."""
+    from tests.report_pages import markup, written
+
+    return written(markup(), tmp_path_factory.mktemp("report"))
+
+
 @pytest.fixture(scope="session")
 def empty_schema(postgres_url: str) -> Iterator[postgres.EmptySchema]:
     """A registry of this process that is emptied before each test that uses it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from promptreg import Actor, Registry, Role
 from promptreg.report.document import document
+from tests.browser import Browser
 from tests.conftest import Ticking
 
 GREETING = ["Hello dear {{ name }}!", "How are you?", "We are here for you."]
@@ -94,6 +95,11 @@ def many_prompts(prompts: int, versions: int) -> str:
     data = json.loads(found[1])
     (one,) = data.pop("prompts")
     return document(data, ({**one, "name": f"prompt/{at:04}"} for at in range(prompts)))
+
+
+def listed(browser: Browser) -> list[str]:
+    """Return the names of the prompts in the list of a page."""
+    return browser.texts("#prompts .name")
 
 
 def written(registry: Registry, folder: Path) -> Path:

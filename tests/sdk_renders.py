@@ -1,7 +1,7 @@
 """Renders of a template that a test makes up, and messages for it, for the tests of the arguments for SDKs."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,3 +75,12 @@ def flaws(call: Callable[..., object], **overrides: Any) -> list[tuple[str, str]
 def named(call: Callable[..., object], **overrides: Any) -> list[str]:
     """Return the fields that a refused call names."""
     return [field for field, _ in flaws(call, **overrides)]
+
+
+def places_of(messages: Sequence[tuple[Any, list[str]]]) -> list[str]:
+    """Return where the flaws of these messages are, each given with its fields; an empty field is the whole message."""
+    return [
+        f"message {number} of {len(messages)}, {field}".removesuffix(", ")
+        for number, (_, fields) in enumerate(messages, 1)
+        for field in fields
+    ]

@@ -5,34 +5,18 @@ from pathlib import Path
 import pytest
 
 from tests.browser import Browser
-from tests.report_pages import MARKUP, markup, shop, written
+from tests.report_pages import MARKUP, listed
 
 REPLY = "#/support/reply"
 ELEMENTS = "script style img svg iframe base meta form input object embed link textarea title".split()
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a small registry."""
-    return written(shop(), tmp_path_factory.mktemp("report"))
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a registry that is all markup."""
-    return written(markup(), tmp_path_factory.mktemp("report"))
-
-
-def names(browser: Browser) -> list[str]:
-    return browser.texts("#prompts .name")
-
-
-def test_the_page_asks_for_nothing_and_writes_no_message(browser: Browser, page: Path) -> None:
+def test_the_page_asks_for_nothing_and_writes_no_message(browser: Browser, shop_page: Path) -> None:
     """Opened as a file, with all its views shown, it loads only itself, breaks no policy and logs no error."""
-    browser.open(page)
+    browser.open(shop_page)
     for address in ("#/support/reply", "#/support/reply@1..2", "#/chat", "#/", "#/nothing"):
         browser.run("location.hash = arguments[0]", address)
-    assert browser.requests() == {page.as_uri()}
+    assert browser.requests() == {shop_page.as_uri()}
     assert browser.messages() == []
 
 
@@ -47,9 +31,9 @@ def open_everything(browser: Browser, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["text", pytest.param("chat", marks=pytest.mark.slow)])
-def test_nothing_of_a_prompt_is_more_than_text(browser: Browser, hostile: Path, name: str) -> None:
+def test_nothing_of_a_prompt_is_more_than_text(browser: Browser, markup_page: Path, name: str) -> None:
     """Every text of a prompt may be markup: no script runs, no element, link or attribute comes of it, all is shown."""
-    browser.open(hostile)
+    browser.open(markup_page)
     count = "return arguments[0].map((tag) => document.querySelectorAll(tag).length)"
     before = browser.run(count, ELEMENTS)
     open_everything(browser, name)
@@ -59,7 +43,7 @@ def test_nothing_of_a_prompt_is_more_than_text(browser: Browser, hostile: Path, 
     attributes = "return [...document.querySelectorAll('*')].flatMap((each) => each.getAttributeNames())"
     assert [name for name in browser.run(attributes) if name.startswith("on") or name in {"src", "action"}] == []
     assert browser.messages() == []
-    assert browser.requests() == {hostile.as_uri()}
+    assert browser.requests() == {markup_page.as_uri()}
     browser.run("location.hash = arguments[0]", f"#/{name}")
     browser.settle()
     shown = browser.run("return document.querySelector('main').textContent").replace("U+2028", "\u2028")
@@ -68,9 +52,9 @@ def test_nothing_of_a_prompt_is_more_than_text(browser: Browser, hostile: Path, 
 
 
 @pytest.mark.slow
-def test_a_search_shows_the_prompts_with_all_its_words(browser: Browser, page: Path) -> None:
+def test_a_search_shows_the_prompts_with_all_its_words(browser: Browser, shop_page: Path) -> None:
     """It looks in names, titles, descriptions and templates, without case and marks, and says how many it has found."""
-    browser.open(page)
+    browser.open(shop_page)
     assert browser.text("#found") == "4 prompts"
     for text, expected in {
         "support": ["support/reply"],
@@ -83,13 +67,13 @@ def test_a_search_shows_the_prompts_with_all_its_words(browser: Browser, page: P
     }.items():
         browser.run("arguments[0].select()", browser.all("#text")[0])
         browser.press(text)
-        assert names(browser) == expected, text
+        assert listed(browser) == expected, text
     assert browser.text("#found") == "0 of 4 prompts"
 
 
-def test_a_difference_is_side_by_side_with_its_words_marked(browser: Browser, page: Path) -> None:
+def test_a_difference_is_side_by_side_with_its_words_marked(browser: Browser, shop_page: Path) -> None:
     """Old and new stand in one row, removed and added words are marked, and said to a screen reader too."""
-    browser.open(page, REPLY)
+    browser.open(shop_page, REPLY)
     browser.click(".tabs a", "Changes since 1")
     assert browser.text("caption") == "Changes from version 1 to version 2: 1 line added, 1 line changed"
     assert (browser.texts("del"), browser.texts("ins")) == (["dear "], ["Write to us."])
@@ -100,9 +84,9 @@ def test_a_difference_is_side_by_side_with_its_words_marked(browser: Browser, pa
 
 
 @pytest.mark.slow
-def test_a_link_to_a_version_opens_it_and_back_goes_back(browser: Browser, page: Path) -> None:
+def test_a_link_to_a_version_opens_it_and_back_goes_back(browser: Browser, shop_page: Path) -> None:
     """The address says prompt, version and difference, by number or label; what is not there is said."""
-    browser.open(page, f"{REPLY}@staging")
+    browser.open(shop_page, f"{REPLY}@staging")
     assert browser.text(".version.open h4") == "Version 4"
     assert browser.driver.title == "support/reply · Prompts of shop"
     browser.click(".tabs a", "Changes since 3")
@@ -112,7 +96,7 @@ def test_a_link_to_a_version_opens_it_and_back_goes_back(browser: Browser, page:
     assert (browser.text("h2"), len(browser.all(".difference"))) == ("support/reply", 1)
     browser.back()
     assert (browser.text(".version.open h4"), browser.all(".difference")) == ("Version 4", [])
-    browser.open(page, f"{REPLY}@77")
+    browser.open(shop_page, f"{REPLY}@77")
     assert browser.text(".notice") == "This page has no version 77."
-    browser.open(page, "#/absent%")
+    browser.open(shop_page, "#/absent%")
     assert browser.text("h2") == "Not in this page"

@@ -9,7 +9,7 @@ import pytest
 
 from promptreg import Prompt, PublishCheckError, Registry, report
 from tests.browser import Browser
-from tests.report_pages import AFTERWARDS, MARKUP, NAMES, many_prompts, markup, shop, written
+from tests.report_pages import AFTERWARDS, MARKUP, NAMES, listed, many_prompts, written
 
 pytestmark = pytest.mark.slow
 
@@ -42,25 +42,9 @@ return found;
 """
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a small registry."""
-    return written(shop(), tmp_path_factory.mktemp("report"))
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a registry that is all markup."""
-    return written(markup(), tmp_path_factory.mktemp("report"))
-
-
-def names(browser: Browser) -> list[str]:
-    return browser.texts("#prompts .name")
-
-
-def test_what_a_policy_forbids_is_noticed_here(browser: Browser, page: Path) -> None:
+def test_what_a_policy_forbids_is_noticed_here(browser: Browser, shop_page: Path) -> None:
     """A script or a style that is added to the page is refused by its policy, and the tests' console shows it."""
-    browser.open(page)
+    browser.open(shop_page)
     browser.run("""
         const script = document.createElement("script");
         try { script.textContent = "window.hit = 1"; } catch { window.isRefused = true; }
@@ -70,23 +54,23 @@ def test_what_a_policy_forbids_is_noticed_here(browser: Browser, page: Path) -> 
     assert len(browser.messages()) == 2
 
 
-def test_without_javascript_the_page_says_that_it_needs_it(browser: Browser, page: Path) -> None:
+def test_without_javascript_the_page_says_that_it_needs_it(browser: Browser, shop_page: Path) -> None:
     """Where scripts are turned off, a sentence says so."""
     browser.command("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        browser.driver.get(page.as_uri())
+        browser.driver.get(shop_page.as_uri())
         assert "Allow JavaScript" in browser.driver.find_element("tag name", "noscript").text
     finally:
         browser.command("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def test_a_retired_text_is_not_found_but_a_draft_is(browser: Browser, page: Path) -> None:
+def test_a_retired_text_is_not_found_but_a_draft_is(browser: Browser, shop_page: Path) -> None:
     """A search looks in what is live, and in what is newer."""
-    browser.open(page)
+    browser.open(shop_page)
     for text, expected in {"dear": [], "bye": ["support/reply"]}.items():
         browser.run("arguments[0].select()", browser.all("#text")[0])
         browser.press(text)
-        assert names(browser) == expected, text
+        assert listed(browser) == expected, text
 
 
 @pytest.mark.parametrize(
@@ -101,34 +85,34 @@ def test_a_retired_text_is_not_found_but_a_draft_is(browser: Browser, page: Path
     ],
 )
 def test_a_filter_shows_the_prompts_that_have_it(
-    browser: Browser, page: Path, name: str, value: str, expected: list[str]
+    browser: Browser, shop_page: Path, name: str, value: str, expected: list[str]
 ) -> None:
     """Status, state, label, tag, category and creator filter the list; its button takes all filters away."""
-    browser.open(page)
+    browser.open(shop_page)
     browser.click("#filters summary")
     browser.choose(f"#by-{name}", value)
-    assert names(browser) == expected
+    assert listed(browser) == expected
     browser.click("#clear")
-    assert len(names(browser)) == 4
+    assert len(listed(browser)) == 4
 
 
-def test_filters_and_a_search_go_together(browser: Browser, page: Path) -> None:
+def test_filters_and_a_search_go_together(browser: Browser, shop_page: Path) -> None:
     """A prompt is shown where it passes every filter and has every word; the list can be sorted by its last change."""
-    browser.open(page)
+    browser.open(shop_page)
     browser.click("#filters summary")
     browser.choose("#by-tag", "mail")
     browser.choose("#by-order", "changed")
-    assert names(browser) == ["i18n/willkommen", "support/reply"]
+    assert listed(browser) == ["i18n/willkommen", "support/reply"]
     browser.click("#text")
     browser.press("write")
-    assert names(browser) == ["support/reply"]
+    assert listed(browser) == ["support/reply"]
     assert browser.text("#found") == "1 of 4 prompts"
     assert browser.text("#active") == "(1 filter)"
 
 
-def test_versions_say_who_when_why_and_what_was_live_when(browser: Browser, page: Path) -> None:
+def test_versions_say_who_when_why_and_what_was_live_when(browser: Browser, shop_page: Path) -> None:
     """Each version has its author, its time in UTC, its message, and the times it was in production, as the bar."""
-    browser.open(page, REPLY)
+    browser.open(shop_page, REPLY)
     first = browser.texts(".version")[-1]
     assert re.search(r"Version 1published.*Initial version.*ana, 1 Jan 2026, 00:00 UTC", first)
     assert re.search(r"In production 1 Jan 2026, 00:00 UTC to 1 Jan 2026, 00:00 UTC \(0 minutes\)", first)
@@ -140,9 +124,9 @@ def test_versions_say_who_when_why_and_what_was_live_when(browser: Browser, page
     assert browser.run("return document.querySelector('time').title").endswith("local time")
 
 
-def test_a_version_shows_template_variables_and_config(browser: Browser, page: Path) -> None:
+def test_a_version_shows_template_variables_and_config(browser: Browser, shop_page: Path) -> None:
     """The version in production is open; another one opens by its link."""
-    browser.open(page, REPLY)
+    browser.open(shop_page, REPLY)
     assert browser.texts(".panel pre") == ["\n".join(AFTERWARDS), '{\n  "model": "small"\n}']
     assert 'namestringrequired"Ana" "Bo" Of the customer' in browser.text(".panel table tbody")
     browser.click(".version a", "Version 3")
@@ -150,9 +134,9 @@ def test_a_version_shows_template_variables_and_config(browser: Browser, page: P
     assert browser.address == f"{REPLY}@3"
 
 
-def test_events_are_listed_with_their_reasons(browser: Browser, page: Path) -> None:
+def test_events_are_listed_with_their_reasons(browser: Browser, shop_page: Path) -> None:
     """The events of a prompt are there when they are opened, newest first."""
-    browser.open(page, REPLY)
+    browser.open(shop_page, REPLY)
     assert browser.all("main > details table") == []
     browser.click("main > details h3")
     rows = browser.texts("main > details tbody tr")
@@ -160,9 +144,9 @@ def test_events_are_listed_with_their_reasons(browser: Browser, page: Path) -> N
     assert any("rollbackversion 2previous: 3reason: Too short" in row for row in rows)
 
 
-def test_invisible_characters_are_shown(browser: Browser, page: Path) -> None:
+def test_invisible_characters_are_shown(browser: Browser, shop_page: Path) -> None:
     """What would reorder or hide text is a sign with its code, and every text of a user has its own direction."""
-    browser.open(page, "#/signs")
+    browser.open(shop_page, "#/signs")
     assert browser.text(".panel pre") == "aU+202EbU+200Bc␛{{ n }}"
     assert browser.texts(".sign") == ["U+202E", "U+200B", "␛"]
     directions = browser.run(
@@ -179,17 +163,17 @@ def test_letters_that_nobody_sees_are_signs_and_emoji_are_not(browser: Browser, 
     assert browser.text(".panel pre") == "aU+3164bU+FE01cU+E0101 \u2764\ufe0f \u06dd\u200d"
 
 
-def test_the_overview_lists_drafts_and_the_latest_changes(browser: Browser, page: Path) -> None:
+def test_the_overview_lists_drafts_and_the_latest_changes(browser: Browser, shop_page: Path) -> None:
     """It counts the prompts by status, and links what is not published yet and what has changed."""
-    browser.open(page)
+    browser.open(shop_page)
     assert browser.text(".counts") == "3 active1 archived"
     assert [text.split(" ")[0] for text in browser.texts(".waiting li")] == ["i18n/willkommen", "support/reply"]
     assert browser.texts("main tbody tr")[0].endswith("anapublishsignsversion 1")
 
 
-def test_everything_is_reached_by_keyboard(browser: Browser, page: Path) -> None:
+def test_everything_is_reached_by_keyboard(browser: Browser, shop_page: Path) -> None:
     """`/` searches, arrows and Enter choose a prompt, Tab goes on to a version and its differences."""
-    browser.open(page)
+    browser.open(shop_page)
     browser.press("Tab")
     assert browser.focused == "Skip to the content"
     browser.press("Enter")
@@ -211,27 +195,27 @@ def test_everything_is_reached_by_keyboard(browser: Browser, page: Path) -> None
 
 
 @pytest.mark.parametrize("address", ["", REPLY, f"{REPLY}@1..2", "#/signs", "#/chat"])
-def test_a_phone_scrolls_in_one_direction(browser: Browser, page: Path, address: str) -> None:
+def test_a_phone_scrolls_in_one_direction(browser: Browser, shop_page: Path, address: str) -> None:
     """At a width of 360 pixels nothing is wider than the page."""
-    browser.open(page, address, width=360)
+    browser.open(shop_page, address, width=360)
     assert browser.run("return document.documentElement.scrollWidth") == 360
 
 
-def test_on_a_phone_lines_of_a_difference_stand_below_each_other(browser: Browser, page: Path) -> None:
+def test_on_a_phone_lines_of_a_difference_stand_below_each_other(browser: Browser, shop_page: Path) -> None:
     """The removed line is above the added one; the list gives way to the prompt, and a link leads back to it."""
-    browser.open(page, f"{REPLY}@1..2", width=360)
+    browser.open(shop_page, f"{REPLY}@1..2", width=360)
     old, new = browser.all("tr.changed td.text")
     assert old.location["y"] + old.size["height"] <= new.location["y"]
-    assert names(browser) == []
+    assert listed(browser) == []
     browser.click(".back a")
-    assert len(names(browser)) == 4
+    assert len(listed(browser)) == 4
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_has_enough_contrast_in_both_schemes(browser: Browser, page: Path, scheme: str) -> None:
+def test_every_text_has_enough_contrast_in_both_schemes(browser: Browser, shop_page: Path, scheme: str) -> None:
     """The contrast of each text to its background is at least 4.5, as computed; dark is dark."""
     for address in ("", REPLY, f"{REPLY}@1..2", f"{REPLY}@77", "#/signs"):
-        browser.open(page, address, prefers_color_scheme=scheme)
+        browser.open(shop_page, address, prefers_color_scheme=scheme)
         found = browser.run(CONTRASTS)
         assert len(found) > 20
         assert [each for each in found if each[0] < 4.5] == []
@@ -239,9 +223,9 @@ def test_every_text_has_enough_contrast_in_both_schemes(browser: Browser, page: 
     assert (max(paper) < 64) == (scheme == "dark")
 
 
-def test_a_screen_reader_finds_its_way(browser: Browser, page: Path) -> None:
+def test_a_screen_reader_finds_its_way(browser: Browser, shop_page: Path) -> None:
     """There are landmarks, headings in order, names for all that can be used, captions of tables, and a live count."""
-    browser.open(page, f"{REPLY}@1..2")
+    browser.open(shop_page, f"{REPLY}@1..2")
     tree = browser.accessible()
     named = {(node["role"], node["name"]) for node in tree}
     assert {("navigation", "Prompts"), ("navigation", "Version 2"), ("link", "Changes since 1")} <= named
@@ -256,28 +240,28 @@ def test_a_screen_reader_finds_its_way(browser: Browser, page: Path) -> None:
     assert browser.run("return document.documentElement.lang") == "en"
 
 
-def test_a_printed_page_has_what_is_shown_and_no_controls(browser: Browser, page: Path) -> None:
+def test_a_printed_page_has_what_is_shown_and_no_controls(browser: Browser, shop_page: Path) -> None:
     """On paper, which is white in any scheme, are the prompt and its difference, not the list and the search."""
-    browser.open(page, f"{REPLY}@1..2", media="print", prefers_color_scheme="dark")
-    assert (names(browser), browser.all("#search"), len(browser.all(".difference"))) == ([], [], 1)
+    browser.open(shop_page, f"{REPLY}@1..2", media="print", prefers_color_scheme="dark")
+    assert (listed(browser), browser.all("#search"), len(browser.all(".difference"))) == ([], [], 1)
     assert [each for each in browser.run(CONTRASTS) if each[0] < 4.5 and each[1] != "now"] == []
 
 
-def test_nothing_moves_where_the_reader_wants_no_motion(browser: Browser, page: Path) -> None:
+def test_nothing_moves_where_the_reader_wants_no_motion(browser: Browser, shop_page: Path) -> None:
     """With reduced motion no element has a transition or an animation."""
     moving = """return [...document.querySelectorAll('*')].filter((element) => {
         const style = getComputedStyle(element);
         return style.transitionDuration !== '0s' || style.animationName !== 'none' || style.scrollBehavior !== 'auto';
     }).length"""
-    browser.open(page, REPLY, prefers_reduced_motion="no-preference")
+    browser.open(shop_page, REPLY, prefers_reduced_motion="no-preference")
     assert browser.run(moving) > 0
-    browser.open(page, REPLY, prefers_reduced_motion="reduce")
+    browser.open(shop_page, REPLY, prefers_reduced_motion="reduce")
     assert browser.run(moving) == 0
 
 
-def test_a_search_for_markup_and_a_filter_by_it_find_it(browser: Browser, hostile: Path) -> None:
+def test_a_search_for_markup_and_a_filter_by_it_find_it(browser: Browser, markup_page: Path) -> None:
     """Markup is searched and filtered as any other text."""
-    browser.open(hostile)
+    browser.open(markup_page)
     browser.click("#text")
     browser.press("<script>window.hit")
     assert browser.texts("#prompts .name") == ["chat", "text"]
@@ -288,9 +272,9 @@ def test_a_search_for_markup_and_a_filter_by_it_find_it(browser: Browser, hostil
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_of_the_language_are_names_as_any_other(browser: Browser, hostile: Path, name: str) -> None:
+def test_names_of_the_language_are_names_as_any_other(browser: Browser, markup_page: Path, name: str) -> None:
     """A prompt, a label or a tag may be called as what every object or the page has."""
-    browser.open(hostile, f"#/{name}@1")
+    browser.open(markup_page, f"#/{name}@1")
     assert browser.text("h2") == name
     browser.click("#filters summary")
     browser.choose("#by-tag", name)
@@ -390,9 +374,9 @@ def test_times_and_events_that_are_left_out_are_counted(
     ]
 
 
-def test_an_input_method_keeps_its_arrow_keys(browser: Browser, page: Path) -> None:
+def test_an_input_method_keeps_its_arrow_keys(browser: Browser, shop_page: Path) -> None:
     """While a word is composed, they choose among its spellings, and the focus stays in the search."""
-    browser.open(page)
+    browser.open(shop_page)
     browser.click("#text")
     press = (
         "new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true, cancelable: true, isComposing: arguments[0]})"
@@ -413,7 +397,7 @@ def test_a_draft_that_was_overtaken_still_waits(browser: Browser, tmp_path: Path
     for words, count in {'"two"': 1, "three": 1, "one": 0, "user": 0}.items():
         browser.run("arguments[0].select()", browser.all("#text")[0])
         browser.press(words)
-        assert len(names(browser)) == count, words
+        assert len(listed(browser)) == count, words
     browser.click("#filters summary")
     browser.choose("#by-state", "draft")
     assert browser.text("#active") == "(1 filter)"
@@ -437,9 +421,9 @@ def test_a_failed_version_says_why(browser: Browser, tmp_path: Path) -> None:
     assert browser.texts("#prompts .badge") == ["failed"]
 
 
-def test_the_search_is_a_key_away_on_a_phone_too(browser: Browser, page: Path) -> None:
+def test_the_search_is_a_key_away_on_a_phone_too(browser: Browser, shop_page: Path) -> None:
     """From a prompt, `/` leads to the list, and focuses the search; in a field it is a character."""
-    browser.open(page, REPLY, width=360)
+    browser.open(shop_page, REPLY, width=360)
     browser.press("/", "k", "/")
     assert (browser.focused, browser.address) == ("text", "#/")
     assert browser.run("return document.activeElement.value") == "k/"

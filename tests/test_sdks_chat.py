@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from promptreg import Rendered
-from tests.sdk_renders import CALL, CUSTOM_CALL, HISTORY, Renders, flaws, named, renders
+from tests.sdk_renders import CALL, CUSTOM_CALL, HISTORY, Renders, flaws, named, places_of, renders
 
 MARK = {"mode": "explicit"}
 TEXT = {"type": "text", "text": "x"}
@@ -190,12 +190,7 @@ def test_what_a_template_may_hold_and_this_api_does_not_take_is_refused(make: Re
 def test_another_shape_is_refused_with_each_of_its_flaws(make: Renders) -> None:
     """Anthropic's blocks, items of Responses, contents of Gemini, and what nobody takes."""
     rendered = make.history(*(message for message, _ in FOREIGN))
-    expected = [
-        f"message {number} of {len(FOREIGN)}, {field}".removesuffix(", ")
-        for number, (_, fields) in enumerate(FOREIGN, 1)
-        for field in fields
-    ]
-    assert named(rendered.openai) == expected
+    assert named(rendered.openai) == places_of(FOREIGN)
 
 
 def test_a_reason_says_what_is_taken(make: Renders) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.sdk_renders import CALL, CUSTOM_CALL, HISTORY, Renders, named, renders
+from tests.sdk_renders import CALL, CUSTOM_CALL, HISTORY, Renders, named, places_of, renders
 
 MARK = {"prompt_cache_breakpoint": {"mode": "explicit"}}
 TEXT = {"type": "text", "text": "x"}
@@ -217,9 +217,4 @@ def test_what_a_template_may_hold_and_this_api_does_not_take_is_refused(make: Re
 def test_another_shape_is_refused(make: Renders) -> None:
     """Anthropic's blocks, contents of Gemini, whole responses, and fields that conversion would lose."""
     rendered = make.history(*(message for message, _ in FOREIGN))
-    expected = [
-        f"message {number} of {len(FOREIGN)}, {field}".removesuffix(", ")
-        for number, (_, fields) in enumerate(FOREIGN, 1)
-        for field in fields
-    ]
-    assert named(rendered.openai_responses) == expected
+    assert named(rendered.openai_responses) == places_of(FOREIGN)

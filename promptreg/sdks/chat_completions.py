@@ -128,7 +128,7 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def _without_absent(message: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is None or empty and must not be; in the dump of a model, what is absent stands as None."""
+    """Remove absent fields that the dump of a model has as None or as an empty list, which the types don't allow."""
     for key in ("type", "tool_calls", "tool_call_id", "name"):
         if key in message and message[key] in (None, []):
             del message[key]
