@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from promptreg import Registry
+from tests.conftest import until
 from tests.postgres import PARAMETER, split_target
 
 BUSY = 1.0  # busy_timeout of `Place`, in seconds
+MARGIN = 3.0  # seconds that a call may take longer, on a busy machine; without a limit it would take more
 
 SSL, GSS = 80877103, 80877104
 LENGTH = struct.Struct("!I")
@@ -266,6 +268,31 @@ class Proxy:
                 passed.clear()
             passed.append(message.raw)
         link.forward(b"".join(passed), end)
+
+
+def listener_of(registry: Registry) -> Any:
+    return registry._core.storage._listener  # type: ignore[attr-defined]
+
+
+def listen(registry: Registry, name: str = "greet") -> None:
+    """Read a prompt until the registry listens, as connecting goes on in the steps of its reads."""
+
+    def is_listening() -> bool:
+        registry.get(name)
+        listener = listener_of(registry)
+        return bool(listener.can_wait() and listener._is_connected() and listener._question is None)
+
+    until(is_listening)
+
+
+def warm(registry: Registry, *names: str) -> None:
+    """Read prompts until each is cached; one that is read while the server has not answered in time is not."""
+
+    def are_cached() -> bool:
+        are_fresh = [not registry.get(name).stale for name in names]
+        return all(are_fresh) and registry._core.cache.generation.entries.keys() >= {*names}
+
+    until(are_cached)
 
 
 class Place:

@@ -19,10 +19,10 @@ from tests.conftest import until
 from tests.forks import in_child, of_child
 from tests.otel import tracing
 from tests.postgres import connected, fresh_target, split_target
-from tests.proxy import BUSY, Place, Proxy
+from tests.proxy import BUSY, MARGIN, Place, Proxy, listen, listener_of, warm
 from tests.remote import Remote
 from tests.test_freshness import CHANGES, assert_seen_at_once, run_stress
-from tests.test_postgres_connections import MARGIN, fill, timed
+from tests.test_postgres_connections import fill, timed
 
 pytestmark = pytest.mark.postgres
 
@@ -58,21 +58,6 @@ def no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psycopg")
     monkeypatch.setattr("promptreg.storage.postgres.change_check.BEAT_SECONDS", LONG)
     monkeypatch.setattr("promptreg.storage.postgres.change_check.YOUNG_SECONDS", LONG)
-
-
-def listener_of(registry: Registry) -> Any:
-    return registry._core.storage._listener  # type: ignore[attr-defined]
-
-
-def listen(registry: Registry, name: str = "greet") -> None:
-    """Read until the registry listens."""
-
-    def is_listening() -> bool:
-        registry.get(name)
-        listener = listener_of(registry)
-        return listener.can_wait() and listener._is_connected() and listener._question is None
-
-    until(is_listening)
 
 
 def execute(target: str, *statements: str) -> None:
@@ -256,12 +241,18 @@ def test_another_history_empties_the_caches(
         registry.create("absent", "Hidden")
         execute(postgres_target, "UPDATE prompts SET name = 'aside' WHERE name = 'absent'")
         registry.update("greet", title="Changed")
-        assert registry.get("absent", default=None) is None
-        greet = registry.get("greet")
-        assert registry.get("greet") is greet
+        cache = registry._core.cache
+
+        def are_cached() -> bool:
+            assert registry.get("absent", default=None) is None
+            assert registry.get("greet").template == "Hello"
+            return "greet" in cache.generation.entries and "absent" in cache.generation.negative
+
+        until(are_cached)
+        greet = cache.generation.entries["greet"]
         execute(postgres_target, *statements)
-        until(lambda: (now := registry.get("greet")) is not greet and not now.stale)
-        assert "absent" not in registry._core.cache.generation.negative
+        until(lambda: not registry.get("greet").stale and cache.generation.entries.get("greet") is not greet)
+        assert "absent" not in cache.generation.negative
 
 
 def test_the_first_write_after_commits_were_lost_is_seen_at_once(postgres_target: str) -> None:
@@ -278,13 +269,27 @@ def test_the_first_write_after_commits_were_lost_is_seen_at_once(postgres_target
         assert (writer.get("greet").template, reader.get("greet").template) == ("1", "1")
 
 
+def test_a_write_after_commits_were_lost_is_seen_at_once_without_an_answer(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says nothing of it in time, and it has the revision of a lost commit that the cache holds."""
+    place.beside.update("other", template="Lost")
+    warm(place.registry, "greet", "other")
+    execute(place.target, *LOSE)
+    monkeypatch.setattr(type(place.registry._core.storage._connector), "known", lambda _: [b"host=127.0.0.1 port=1"])  # type: ignore[attr-defined]
+    listener_of(place.registry).close()
+    place.beside.update("greet", template="2")
+    assert place.registry.get("other").stale
+    assert place.registry.get("greet").template == "2"
+
+
 # A server that does not answer
 
 
 def test_what_is_cached_is_stale_without_an_answer_and_heals_with_one(place: Place) -> None:
     """In a partition cached reads go on, marked as stale; afterwards they are current, and see what was missed."""
     registry = place.registry
-    until(lambda: not registry.get("greet").stale)
+    warm(registry, "greet")
     with place.proxy.frozen():
         stale = unanswered(registry)
         assert (stale.template, registry.render("greet").prompt.stale) == ("1", True)  # type: ignore[union-attr]
@@ -299,8 +304,7 @@ def test_without_an_answer_no_registry_of_a_process_returns_what_that_process_ha
 ) -> None:
     """Not even as stale, though what else has changed is not known: it is read from the database, or is an error."""
     with Registry(place.through, busy_timeout=BUSY) as reader:
-        for name in ("greet", "other"):
-            until(lambda name=name: not reader.get(name).stale)
+        warm(reader, "greet", "other")
         with pytest.raises(NotFoundError):
             reader.get("new")
         monkeypatch.setattr(type(reader._core.storage._connector), "known", lambda _: [b"host=127.0.0.1 port=1"])  # type: ignore[attr-defined]
@@ -320,7 +324,7 @@ def test_a_lost_connection_is_made_anew_and_no_read_fails(place: Place, way: str
     """While the server is away cached reads go on; when it is back they are current again."""
     registry = place.registry
     for _ in range(3):
-        until(lambda: not registry.get("greet").stale)
+        warm(registry, "greet")
         if way == "cut":
             place.proxy.cut()
         else:
@@ -334,7 +338,7 @@ def test_a_lost_connection_is_made_anew_and_no_read_fails(place: Place, way: str
 def test_a_read_waits_once_and_then_not_for_a_second(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an answer did not come within 50 ms, no read waits for one until a second has passed."""
     registry, waits = place.registry, []
-    registry.get("greet")
+    warm(registry, "greet")
     wait = type(listener_of(registry)).wait
     monkeypatch.setattr(
         type(listener_of(registry)), "wait", lambda self, left: (waits.append(time.monotonic()), wait(self, left))
@@ -351,9 +355,8 @@ def test_a_read_waits_once_and_then_not_for_a_second(place: Place, monkeypatch: 
 def test_max_staleness_allows_cached_reads_for_longer(place: Place) -> None:
     """With `max_staleness=60` a minute without an answer is young enough, and no read is marked."""
     with Registry(place.through, max_staleness=60) as relaxed:
-        relaxed.get("greet")
-        until(lambda: not relaxed.get("greet").stale)
-        place.registry.get("greet")
+        warm(relaxed, "greet")
+        warm(place.registry, "greet")
         with place.proxy.frozen():
             unanswered(place.registry)
             assert not relaxed.get("greet").stale
@@ -431,8 +434,8 @@ def test_a_short_time_to_wait_makes_nothing_stale(postgres_target: str) -> None:
             with pytest.raises(StorageBusyError):
                 registry.wait_for(10**6, timeout)
             time.sleep(0.2)
-            prompt = registry.get("greet")
-            assert (prompt.template, prompt.stale) == (str(timeout), False)
+            assert registry.get("greet").template == str(timeout)
+            until(lambda: not registry.get("greet").stale, SECOND / 2)
 
 
 @pytest.mark.parametrize("freshness", ["bounded", "strict"])
@@ -454,7 +457,7 @@ def test_waiting_for_a_revision_ends_with_its_time_without_an_answer(place: Plac
 def test_only_the_listener_is_down(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the server answers all but the listener, cached reads are stale, and uncached ones current."""
     registry = place.registry
-    registry.get("greet")
+    warm(registry, "greet")
     monkeypatch.setattr(type(registry._core.storage._connector), "known", lambda _: [b"host=127.0.0.1 port=1"])  # type: ignore[attr-defined]
     listener_of(registry).close()
     stale = unanswered(registry)
@@ -473,7 +476,7 @@ def test_no_name_is_resolved_while_a_read_waits(
         through = postgres_target.replace(postgres_url.partition("?")[0], proxy.url.replace("127.0.0.1", "localhost"))
         with Registry(through) as registry:
             registry.create("greet", "Hello")
-            registry.get("greet")
+            warm(registry, "greet")
             resolving: list[threading.Thread] = []
             resolve = socket.getaddrinfo
             monkeypatch.setattr(
@@ -491,7 +494,7 @@ def test_no_name_is_resolved_while_a_read_waits(
 def test_spans_and_metrics_say_that_a_read_is_stale(place: Place) -> None:
     """A stale render has a span that says so, as for a file that is gone."""
     registry = place.registry
-    registry.render("greet")
+    warm(registry, "greet")
     with place.proxy.frozen(), tracing() as spans:
         unanswered(registry)
         spans()
@@ -517,7 +520,7 @@ def test_a_child_of_a_fork_listens_anew_and_its_parent_goes_on(postgres_target: 
         registry.update("greet", template="1")
         until(lambda: registry.get("greet").template == "2", 30)
         assert of_child(child, out) == "seen"
-        assert not registry.get("greet").stale
+        until(lambda: not registry.get("greet").stale)
 
 
 def publish_when_seen(registry: Registry) -> str:

@@ -11,8 +11,8 @@ import pytest
 from promptreg import Registry, StorageBusyError, StorageError, StorageFullError, StorageReadOnlyError
 from tests.conftest import until
 from tests.postgres import split_target
-from tests.proxy import BUSY
-from tests.test_postgres_connections import MARGIN, timed
+from tests.proxy import BUSY, MARGIN
+from tests.test_postgres_connections import timed
 
 pytestmark = pytest.mark.postgres
 

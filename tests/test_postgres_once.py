@@ -10,13 +10,12 @@ import pytest
 
 from promptreg import CommitUnknownError, Registry
 from tests.postgres import connected
-from tests.proxy import BUSY, Link, Place, Proxy
+from tests.proxy import BUSY, MARGIN, Link, Place, Proxy
 from tests.storages import everything
 
 pytestmark = pytest.mark.postgres
 
 COMMIT = "^COMMIT$"  # and no `READ COMMITTED`
-MARGIN = 1.0
 Cut = Callable[..., None]
 
 

@@ -23,6 +23,7 @@ from promptreg.storage.postgres.transactions import allow_silence, begin_read, b
 from promptreg.storage.postgres.url import read_url
 from promptreg.storage.postgres.wire import LostError, UnansweredError
 from tests.postgres import split_target
+from tests.proxy import MARGIN
 
 pytestmark = pytest.mark.postgres
 
@@ -175,7 +176,7 @@ def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_the_limit(ses
     began = time.monotonic()
     with pytest.raises(UnansweredError):
         session.query("SELECT pg_catalog.pg_sleep(3)")
-    assert 0.2 < time.monotonic() - began < 1.5
+    assert 0.2 < time.monotonic() - began < 0.3 + MARGIN
     session.start(Deadline(5))
     assert session.query("SELECT 2") == [(2,)]
     assert backend(session) != first
@@ -189,7 +190,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time() -> None:
         began = time.monotonic()
         with pytest.raises(psycopg.OperationalError, match="no answer came in time"):
             connector.connect(Deadline(0.6))
-        assert 0.5 < time.monotonic() - began < 2
+        assert 0.5 < time.monotonic() - began < 0.6 + MARGIN
 
 
 def test_a_host_that_says_nothing_leaves_time_for_the_next_one(postgres_target: str) -> None:

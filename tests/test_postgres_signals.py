@@ -6,6 +6,7 @@ from promptreg.storage.postgres.signals import (
     MAX_REVISION,
     MAX_WRITTEN,
     Signal,
+    Written,
     mark_of,
     revision_of,
     signal_of,
@@ -130,11 +131,19 @@ def test_the_latest_of_many_threads_messages_stays() -> None:
 
 
 def test_what_this_process_has_changed_is_remembered_of_the_last_commits() -> None:
-    """What was changed after a revision can be told as long as every such commit is remembered."""
-    signal = Signal()
-    assert signal.written_since(0) == frozenset()
-    for revision in range(1, MAX_WRITTEN + 2):
-        signal.note_written(revision, [f"p{revision}"])
-    assert signal.written_since(MAX_WRITTEN - 1) == {f"p{MAX_WRITTEN}", f"p{MAX_WRITTEN + 1}"}
-    assert len(signal.written_since(2) or ()) == MAX_WRITTEN - 1
-    assert signal.written_since(1) is None
+    """What was changed after one of them can be told as long as every later one is remembered."""
+    signal, commits = Signal(), [Written([f"p{number}"]) for number in range(MAX_WRITTEN)]
+    assert signal.last_written() is None
+    assert signal.written_since(None) == frozenset()
+    for commit in commits[:-1]:
+        signal.note_written(commit)
+        assert signal.last_written() is commit
+    assert len(signal.written_since(None) or ()) == MAX_WRITTEN - 1
+    signal.note_written(commits[-1])
+    assert signal.written_since(None) is None
+    assert signal.written_since(commits[-1]) == frozenset()
+    assert signal.written_since(commits[-3]) == {f"p{MAX_WRITTEN - 2}", f"p{MAX_WRITTEN - 1}"}
+    assert len(signal.written_since(commits[0]) or ()) == MAX_WRITTEN - 1
+    signal.note_written(Written(["another"]))
+    assert signal.written_since(commits[0]) is None
+    assert len(signal.written_since(commits[1]) or ()) == MAX_WRITTEN - 1

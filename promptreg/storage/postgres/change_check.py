@@ -7,11 +7,12 @@ any other call.
 """
 
 import time
+from typing import NamedTuple
 
 from promptreg.storage.base import ChangeReport, Position, StorageSettings
 from promptreg.storage.deadlines import TimeLimit
-from promptreg.storage.postgres.listening import Listener
-from promptreg.storage.postgres.signals import Mark, Signal, as_stamp, revision_of
+from promptreg.storage.postgres.listening import Answer, Listener
+from promptreg.storage.postgres.signals import Mark, Signal, Written, as_stamp, revision_of
 
 CHECK_SECONDS = 0.001  # between two looks at the socket
 BEAT_SECONDS = 0.05  # between two questions for the newest commit, which cover a lost notification
@@ -25,6 +26,13 @@ def freshness(settings: StorageSettings) -> tuple[float, float]:
     if settings.is_strict:
         return 0.0, 0.0
     return max(settings.max_staleness, YOUNG_SECONDS) + CHECK_SECONDS, CHECK_SECONDS
+
+
+class Detail(NamedTuple):
+    """What a position remembers: the newest commit, and what this process had written last, which that commit saw."""
+
+    mark: Mark
+    written: Written | None
 
 
 class ChangeCheck:
@@ -42,7 +50,8 @@ class ChangeCheck:
         It waits for the server no longer than the limit.
         """
         if since is None:
-            return self._report(_position(self._signal.read()), None)
+            written = self._signal.last_written()
+            return self._report(_position(self._signal.read(), written), None)
         began = time.monotonic()
         if self._is_strict:
             self._listener.hurry()
@@ -59,14 +68,14 @@ class ChangeCheck:
 
     def _current(self, since: Position, began: float) -> ChangeReport | None:
         """Take in what has arrived, and ask what is to be asked; return a report if it needs no further answer."""
-        known, listener = since.detail, self._listener
+        known, listener = since.detail.mark, self._listener
         listener.step()
         is_same = self._signal.read() == known
         is_proven = listener.proven_at >= began - self._max_age
         answer = listener.answer_to(known)
         if not is_same:
             if answer is not None and self._is_newest(answer.mark, answer.sent_at, began):
-                return self._report(_position(answer.mark), answer.changed)
+                return self._report(_of(answer), answer.changed)
             listener.ask(known)
         elif not is_proven or began >= listener.asked_at + BEAT_SECONDS:
             listener.ask(None)
@@ -87,12 +96,13 @@ class ChangeCheck:
 
     def _stale(self, since: Position) -> ChangeReport:
         """Report that what is cached may only be returned as stale, with the changes that are known all the same."""
-        answer = self._listener.answer_to(since.detail)
-        if answer is None or answer.mark == since.detail:
-            return self._report(since, self._signal.written_since(since.revision), is_unavailable=True)
-        written, changed = self._signal.written_since(answer.revision), answer.changed
-        known = None if written is None or changed is None else written | changed
-        return self._report(_position(answer.mark), known, is_unavailable=True)
+        known: Detail = since.detail
+        answer = self._listener.answer_to(known.mark)
+        if answer is None or answer.mark == known.mark:
+            return self._report(since, self._signal.written_since(known.written), is_unavailable=True)
+        written, changed = self._signal.written_since(answer.written), answer.changed
+        both = None if written is None or changed is None else written | changed
+        return self._report(_of(answer), both, is_unavailable=True)
 
     def _report(
         self, position: Position, changed: frozenset[object] | None, *, is_unavailable: bool = False
@@ -100,5 +110,9 @@ class ChangeCheck:
         return ChangeReport(position, self._signal.stamp, changed, is_unavailable)
 
 
-def _position(mark: Mark) -> Position:
-    return Position(as_stamp(mark), revision_of(mark), mark)
+def _position(mark: Mark, written: Written | None) -> Position:
+    return Position(as_stamp(mark), revision_of(mark), Detail(mark, written))
+
+
+def _of(answer: Answer) -> Position:
+    return _position(answer.mark, answer.written)

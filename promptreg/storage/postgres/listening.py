@@ -20,7 +20,7 @@ from psycopg.pq import ConnStatus, ExecStatus, PollingStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from promptreg.storage.postgres.connecting import Connector
-from promptreg.storage.postgres.signals import Mark, Signal, mark_of, revision_of, stamp_of
+from promptreg.storage.postgres.signals import Mark, Signal, Written, mark_of, revision_of, stamp_of
 from promptreg.storage.postgres.statements import SCHEMA
 from promptreg.storage.postgres.wire import close_socket, is_ready
 
@@ -54,26 +54,24 @@ def channel_of(schema: str) -> str:
 class Question(NamedTuple):
     """What the server was asked: the newest commit, or with `since` what has changed after that one too.
 
-    `seen` is the mark that was known before, None of a statement that returns no commit.
+    `seen` is the mark that was known before, None of a statement that returns no commit; `written` is what this process
+    had written last.
     """
 
     seen: Mark | None
+    written: Written | None
     since: Mark | None
     sent_at: float
 
 
 class Answer(NamedTuple):
-    """What has changed between two commits; None stands for everything."""
+    """What has changed between two commits; None stands for everything. The later one has seen what was `written`."""
 
     since: Mark
     mark: Mark
+    written: Written | None
     sent_at: float
     changed: frozenset[Hashable] | None
-
-    @property
-    def revision(self) -> int:
-        """The revision of the later commit."""
-        return revision_of(self.mark)
 
 
 class Listener:
@@ -122,12 +120,13 @@ class Listener:
         if self._connection is None or not self._is_connected() or self._question is not None:
             return
         try:
+            question = Question(self._signal.read(), self._signal.last_written(), since, time.monotonic())
             if since is None:
-                self._send(Question(self._signal.read(), None, time.monotonic()), self._newest)
+                self._send(question, self._newest)
             else:
                 values: list[bytes | None] = [str(revision_of(since)).encode(), stamp_of(since).encode()]
                 values.append(str(MAX_CHANGED + 1).encode())
-                self._send(Question(self._signal.read(), since, time.monotonic()), self._changes, values)
+                self._send(question, self._changes, values)
         except psycopg.Error:
             self._lose()
 
@@ -215,7 +214,7 @@ class Listener:
             self._polled = PollingStatus(connection.connect_poll())
             if self._polled is PollingStatus.OK:
                 connection.nonblocking = 1
-                self._send(Question(None, None, now), self._listen)
+                self._send(Question(None, None, None, now), self._listen)
                 return
             if self._polled is PollingStatus.FAILED:
                 self._lose()
@@ -257,7 +256,7 @@ class Listener:
         if question.since is not None:
             mark = mark_of(revision, stamp)
             changed = frozenset() if mark == question.since else _changed(result)
-            self._answer = Answer(question.since, mark, question.sent_at, changed)
+            self._answer = Answer(question.since, mark, question.written, question.sent_at, changed)
 
 
 def _text(result: PGresult, row: int, column: int) -> str:

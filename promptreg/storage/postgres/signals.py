@@ -47,6 +47,15 @@ def as_stamp(mark: bytes | bytearray) -> memoryview:
     return memoryview(mark).cast("Q")
 
 
+class Written:
+    """What a commit of this process has changed: ids of prompts, and their namespaces and names."""
+
+    __slots__ = ("subjects",)
+
+    def __init__(self, subjects: Iterable[Hashable]) -> None:
+        self.subjects = frozenset(subjects)
+
+
 class Signal:
     """The newest commit that this process knows of in one database."""
 
@@ -54,7 +63,7 @@ class Signal:
         self._content = bytearray(MARK_BYTES)
         self.stamp: Stamp = as_stamp(self._content)
         """The live stamp, which caches compare."""
-        self._written: deque[tuple[int, frozenset[Hashable]]] = deque(maxlen=MAX_WRITTEN)
+        self._written: deque[Written] = deque(maxlen=MAX_WRITTEN)
 
     def read(self) -> Mark:
         """Return the mark of this moment; whoever sends a statement reads it before."""
@@ -88,20 +97,28 @@ class Signal:
             if self._exchange(seen, seen[:REVISION_BYTES] + os.urandom(STAMP_BYTES)):
                 return
 
-    def note_written(self, revision: int, subjects: Iterable[Hashable]) -> None:
-        """Remember what a commit of this process has changed: ids of prompts, and their namespaces and names.
+    def note_written(self, written: Written) -> None:
+        """Remember what a commit of this process has changed, once the signal was told of it.
 
         No cache of this process returns that from before, not even as stale, where the server does not answer what else
         has changed.
         """
-        self._written.append((revision, frozenset(subjects)))
+        self._written.append(written)
 
-    def written_since(self, revision: int) -> frozenset[Hashable] | None:
-        """Return what this process has changed after a revision; None where so many commits are not remembered."""
+    def last_written(self) -> Written | None:
+        """Return what was noted last: whatever the server is asked from now on, its answer has seen that."""
+        return self._written[-1] if self._written else None
+
+    def written_since(self, last: Written | None) -> frozenset[Hashable] | None:
+        """Return what was noted after `last`; None where that is not remembered.
+
+        It is the order of the notes that counts, as revisions are used again where a server has lost commits.
+        """
         written = [*self._written]
-        if len(written) == MAX_WRITTEN and written[0][0] > revision:
+        known = next((place for place in reversed(range(len(written))) if written[place] is last), None)
+        if known is None and (last is not None or len(written) == MAX_WRITTEN):
             return None
-        return frozenset().union(*(subjects for later, subjects in written if later > revision))
+        return frozenset().union(*(later.subjects for later in written[0 if known is None else known + 1 :]))
 
     def _exchange(self, seen: Mark, new: Mark) -> bool:
         """Replace the mark if it is still the one that was seen; return whether it was."""

@@ -27,7 +27,7 @@ from promptreg.storage.postgres.heads import Head
 from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.pool import LEAST_WAIT, ConnectionPool
 from promptreg.storage.postgres.sessions import Session
-from promptreg.storage.postgres.signals import signal_of
+from promptreg.storage.postgres.signals import Written, signal_of
 from promptreg.storage.postgres.transactions import begin_read, begin_write, commit
 from promptreg.storage.postgres.url import read_url
 
@@ -168,8 +168,8 @@ class PostgresStorage:
             yield writer
             if writer.has_applied:
                 self._commit(session, begun)
-                self.signal.note_written(writer.registry_row.revision, writer.written)
                 self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
+                self.signal.note_written(Written(writer.written))
 
     def _commit(self, session: Session, begun: Head) -> None:
         """Commit; where the outcome is unknown, every cache asks before its next answer."""
