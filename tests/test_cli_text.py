@@ -53,6 +53,16 @@ def test_no_control_character_reaches_a_terminal(text: str) -> None:
     assert harmless("a\tb\nc") == "a\tb\nc"
 
 
+def test_characters_that_hide_text_are_shown_and_those_of_languages_and_emoji_stay() -> None:
+    """A reader of a difference sees tags, blank letters and selectors, in which instructions have been hidden."""
+    assert one_line("a\U000e0041\u3164b\ufe01\U000e0101\xad\u2060") == r"a\U000e0041\u3164b\ufe01\U000e0101\xad\u2060"
+    for text in ("❤\ufe0f 👩\u200d👧", "می\u200cخواهم", "\u06dd", "ᠠ\u180b", "e\u0301 東京 ß", "\xa0\u3000"):
+        assert one_line(text) == text
+    steering = {chr(code) for code in range(sys.maxunicode + 1) if category(chr(code)) in {"Cc", "Cf", "Cs"}}
+    kept = {character for character in steering if harmless(character) == character}
+    assert kept == {*"\t\n\u200c\u200d\u06dd", *map(chr, range(0x600, 0x606))}
+
+
 @settings(max_examples=50)
 @given(TEXTS, st.integers(4, 40))
 def test_what_is_cut_fits_and_says_so(text: str, most: int) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import promptreg
 from promptreg import Prompt, PublishCheckError, Registry, report
+from promptreg.harmless import harmless
 from tests.browser import Browser
 from tests.report_pages import AFTERWARDS, MARKUP, NAMES, listed, many_prompts, written
 
@@ -161,6 +163,18 @@ def test_letters_that_nobody_sees_are_signs_and_emoji_are_not(browser: Browser, 
     registry.create("p", "a\u3164b\ufe01c\U000e0101 \u2764\ufe0f \u06dd\u200d", syntax="plain")
     browser.open(written(registry, tmp_path), "#/p")
     assert browser.text(".panel pre") == "aU+3164bU+FE01cU+E0101 \u2764\ufe0f \u06dd\u200d"
+
+
+def test_the_same_characters_are_signs_here_and_escapes_in_a_terminal(browser: Browser, shop_page: Path) -> None:
+    """Nothing that a reviewer sees in one of them is invisible in the other."""
+    source = (Path(promptreg.__file__).parent / "report/page/elements.js").read_text()
+    ((literal,),) = [re.findall(r"const INVISIBLE =\s+(/.+/gu);", source)]
+    browser.open(shop_page)
+    signs = browser.run(
+        f"const all = [...Array(0x110000).keys()]; return all.filter((n) => String.fromCodePoint(n).match({literal}))"
+    )
+    escapes = [code for code in range(0x110000) if harmless(chr(code)) != chr(code)]
+    assert [hex(code) for code in signs] == [hex(code) for code in escapes]
 
 
 def test_the_overview_lists_drafts_and_the_latest_changes(browser: Browser, shop_page: Path) -> None:
