@@ -587,10 +587,10 @@ class Registry:
         report` does, and open it in a browser. It shows all prompts of the namespace that the actor may read, of every
         status; or those of `names`, a name or id, or up to 100,000 of them, in that order. All is of one moment.
 
-        Of each prompt the newest 20 versions are shown, the one that is live, and the newest 200 events, or with
-        `all_versions` all of them. The page says how many are not shown. A version is compared with the one before it,
-        with its base, and with what is live where it is newer. The work is bounded: of versions that differ too much,
-        all that differs is shown as one block.
+        Of each prompt the newest 20 versions are shown, those that are live or have a label, and the newest 200 events,
+        or with `all_versions` all of them. The page says how many are not shown. A version is compared with the one
+        before it, with its base, and with what is live where it is newer. The work is bounded: of versions that differ
+        too much, all that differs is shown as one block.
 
         Nothing that prompts hold is executed by the browser: a policy in the page allows its one script alone. Raises
         `InvalidInputError`, also for a name with `@`, and `NotFoundError` with every unknown name.

@@ -198,6 +198,25 @@ def test_what_is_live_is_shown_however_old_it_is(registry: Registry, drafts: int
     assert [difference["from"] for difference in live["differences"]] == [1]
 
 
+def test_a_version_that_has_a_label_is_shown_however_old_it_is(registry: Registry) -> None:
+    """Each once, newest first, and compared with the version before it, whether that is shown or not."""
+    registry.create("greet", "1")
+    for number in range(2, 31):
+        registry.update("greet", template=str(number))
+    for label, number in {"eu": 4, "us": 4, "asia": 3, "staging": 28, "old": 10, "first": 1}.items():
+        registry.set_label("greet", label, number)
+    prompt = prompt_in(registry.report())
+    older = prompt["versions"][20:]
+    assert [version["version"] for version in older] == [10, 4, 3, 1]
+    assert prompt["hidden_versions"] == 6
+    assert [differences_of(version)[:1] for version in older] == [
+        [(9, ["previous", "base"])],
+        [(3, ["previous", "base"])],
+        [(2, ["previous", "base"])],
+        [],
+    ]
+
+
 def test_prompts_of_every_status_are_shown_in_the_order_of_their_names(registry: Registry) -> None:
     """Archived ones are among them, and those of which nothing is live; other namespaces are not."""
     registry.scope(namespace="other").create("elsewhere", "…")

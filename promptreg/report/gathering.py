@@ -26,8 +26,8 @@ EVERY = 10**9  # versions, or events: more than there are
 class Gathered(NamedTuple):
     """A prompt, the versions that are shown, newest first, and all its events, newest first.
 
-    The version that is live is shown, however old it is. `known` has these versions by number, and those that they are
-    compared with; `before` has for each number the next lower one that is known.
+    A version that is live or has a label is shown, however old it is. `known` has these versions by number, and those
+    that they are compared with; `before` has for each number the next lower one that is known.
     """
 
     container: Container
@@ -77,11 +77,12 @@ def _readable(reader: Reader, view: View) -> Iterator[Container]:
 
 def _gathered(reader: Reader, view: View, container: Container, most: int) -> Gathered:
     newest = reader.versions(container, before=None, limit=most + 1)  # one more, to compare the oldest with
-    shown, live = newest[:most], container.production_version
-    if live is not None and live < shown[-1].number:
-        older = reader.versions(container, before=live + 1, limit=2)
-        shown, newest = [*shown, older[0]], [*newest, *older]
+    shown = newest[:most]
     known = {record.number: record for record in newest}
+    for number in _older_in_use(container, shown[-1].number):
+        (used, *previous) = reader.versions(container, before=number + 1, limit=2)
+        shown.append(used)
+        known |= {record.number: record for record in (used, *previous)}
     for number in _compared_with(container, shown) - known.keys():
         record = find_version(reader, container, number)
         if record is not None:
@@ -89,6 +90,12 @@ def _gathered(reader: Reader, view: View, container: Container, most: int) -> Ga
     query = EventQuery(view.namespace, access.audience(view.actor), EVERY, prompt_id=container.id, newest_first=True)
     before = dict(pairwise(sorted(known, reverse=True)))
     return Gathered(container, shown, known, before, reader.events(query))
+
+
+def _older_in_use(container: Container, oldest: int) -> list[int]:
+    """Return the numbers of the versions that are live or have a label, and are older than that one, newest first."""
+    used = {number for number in container.all_labels().values() if number < oldest}
+    return sorted(used, reverse=True)
 
 
 def _compared_with(container: Container, versions: Sequence[VersionRecord]) -> set[int]:
