@@ -84,7 +84,7 @@ def test_no_read_in_any_process_is_behind_for_longer_than_declared(
     path: str, commits: int, postgres_target: str
 ) -> None:
     """While writers are killed, no read is behind for longer than the storage declares, and none goes backwards."""
-    run_stress(postgres_target, commits, 200, "bounded")
+    run_stress(postgres_target, commits, 400, "bounded")
 
 
 @pytest.mark.usefixtures("no_beat")
