@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 from promptreg import Registry
 from tests import browser as browsers
 from tests import postgres
-from tests.storages import DATABASES, ON_BOTH, everything, runs
+from tests.storages import DATABASES, ON_BOTH, everything, runs, wait_for_answers
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")  # as no test asserts a duration
@@ -91,7 +91,7 @@ def assert_other_threads_open(path: str) -> None:
     assert not other.is_alive()
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait until a condition holds; fail where it does not within these seconds."""
     end = time.monotonic() + seconds
     while not condition():
@@ -136,9 +136,17 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def path(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """The target of a registry: the path of one that does not exist yet, or the URL of one that holds nothing."""
-    return str(tmp_path / "prompts.db") if database == "sqlite" else request.getfixturevalue("empty_schema").empty()
+def path(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The target of a registry: the path of one that does not exist yet, or the URL of one that holds nothing.
+
+    In PostgreSQL its reads wait for answers, so that what they return is neither stale nor missing in the cache.
+    """
+    if database == "sqlite":
+        yield str(tmp_path / "prompts.db")
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            wait_for_answers(patch)
+            yield request.getfixturevalue("empty_schema").empty()
 
 
 @pytest.fixture(scope="session")

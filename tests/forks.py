@@ -165,7 +165,7 @@ def _history(registry: Registry) -> Report:
 
 def waiting(place: str) -> Report:
     """Fork while a thread waits for the write lock, which another process holds."""
-    registry = Registry(target(place, "a"), busy_timeout=5)
+    registry = Registry(target(place, "a"), busy_timeout=60)
     registry.create("shared", "0")
     outcome: list[Any] = []
 

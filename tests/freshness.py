@@ -58,6 +58,15 @@ class Board:
         """Record that a writer is killing itself after a commit."""
         self._words[768 + writer] += 1
 
+    def read(self, reader: int, count: int) -> None:
+        """Record how many reads a thread of the readers has made."""
+        self._words[900 + reader] = count
+
+    @property
+    def reads(self) -> int:
+        """The number of reads that the readers have recorded."""
+        return sum(self._words[900 : 900 + READERS * THREADS])
+
     @property
     def calls(self) -> int:
         """The number of calls that returned."""
@@ -167,8 +176,8 @@ class Past:
 class ReaderProcess:
     """What the threads of one process read, and which of it was wrong."""
 
-    def __init__(self, path: str, board: Board, freshness: str) -> None:
-        self.board = board
+    def __init__(self, path: str, board: Board, freshness: str, number: int) -> None:
+        self.board, self.number = board, number
         self.registry = Registry(path, busy_timeout=60, freshness=freshness)
         self.staleness = self.registry._core.storage.profile.staleness
         self.marked = [0] * THREADS
@@ -198,6 +207,7 @@ class ReaderProcess:
                 for _ in range(50):
                     self._check_read(index, past, rng.randrange(PROMPTS), rng.choice(READS))
                 self._check_read(index, past, rng.randrange(PROMPTS), rng.choice(SLOW_READS))
+                self.board.read(self.number * THREADS + index, self.reads[index])
         except Exception:
             self.wrong["errors"].append(traceback.format_exc())
 
@@ -263,10 +273,13 @@ class WriterPool:
         return _start(lambda: write(self._path, self._board, number))
 
     def run(self, commits: int, seconds: float) -> None:
-        """Run until that many calls have returned and a writer died after its commit, or until the time is over."""
+        """Run until there were enough calls and reads and a writer died after its commit, or until the time is over."""
         deadline, kill_at = time.monotonic() + seconds, time.monotonic() + KILL_EVERY_SECONDS
+        board = self._board
         while (
-            (self._board.calls < commits or not self._board.deaths) and time.monotonic() < deadline and not self.errors
+            (board.calls < commits or board.reads < 2 * commits or not board.deaths)
+            and time.monotonic() < deadline
+            and not self.errors
         ):
             time.sleep(0.002)
             if time.monotonic() > kill_at:
@@ -300,9 +313,11 @@ def main(path: str, commits: int, freshness: str) -> dict[str, Any]:
     if path.startswith(POSTGRES):  # here, as a writer would be killed before it has done so
         import promptreg.storage.postgres.writer  # noqa: F401
     _result(*_start(lambda: _seed(path)))
-    readers = [_start(lambda: ReaderProcess(path, board, freshness).run()) for _ in range(READERS)]
+    readers = [
+        _start(lambda number=number: ReaderProcess(path, board, freshness, number).run()) for number in range(READERS)
+    ]
     writers = WriterPool(path, board)
-    writers.run(commits, 60 + commits * 0.05)
+    writers.run(commits, 120 + commits * 0.05)
     reports = [_result(*reader) for reader in readers]
     counted = _result(*_start(lambda: _count(path)))
     return {

@@ -85,6 +85,12 @@ def runs(item: pytest.Item, counts: Counter[str]) -> bool:
     return counts[name] % EVERY.get(name, 1) == 0
 
 
+def wait_for_answers(patch: pytest.MonkeyPatch) -> None:
+    """Have reads of PostgreSQL wait for an answer, where they else go on after 50 ms with what may be outdated."""
+    for name in ("promptreg.storage.postgres.change_check.PATIENCE", "promptreg.waiting.LEAST_PATIENCE"):
+        patch.setattr(name, 30.0)
+
+
 def target_of(registry: Registry) -> str:
     """Return what a registry was opened with, as text."""
     if registry.path is not None:

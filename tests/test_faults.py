@@ -205,7 +205,7 @@ def test_a_cached_read_does_not_wait_to_resolve_it(opened: Registry, faults: Fau
         time.sleep(0.06)
         before = time.monotonic()
         assert opened.get("other").stale
-        assert time.monotonic() - before < 2  # and not 5, the usual `busy_timeout`
+        assert time.monotonic() - before < 4  # and not 5, the usual `busy_timeout`
         other.execute("ROLLBACK")
 
 

@@ -14,6 +14,8 @@ from promptreg import Registry
 from tests.remote import run_program
 from tests.test_storage_sqlite import raw
 
+PAUSE_SECONDS = 1.0  # that a fork may take on a busy machine; one that waited for a writer would take far longer
+
 
 def run(name: str, *arguments: object, seconds: float) -> dict[str, Any]:
     """Run one of the programs in `tests/forks.py`."""
@@ -34,8 +36,8 @@ def assert_forks_lose_nothing(folder: Path, forks: int, seconds: float) -> None:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     print(f"a fork took {report['median'] * 1000:.1f} ms (median), {report['longest'] * 1000:.1f} ms (longest)")
-    assert report["median"] < 0.1
-    assert report["longest"] < 1
+    assert report["median"] < PAUSE_SECONDS
+    assert report["longest"] < 5 * PAUSE_SECONDS
 
 
 def test_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
@@ -51,9 +53,9 @@ def test_many_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_fork_does_not_wait_for_a_waiting_writer(tmp_path: Path) -> None:
-    """While a thread waits for another process's lock, forks take under a second and children read; then it writes."""
-    report = run("waiting", tmp_path, seconds=60)
-    assert report["longest"] < 1
+    """While a thread waits for another process's lock, forks wait for nothing and children read; then it writes."""
+    report = run("waiting", tmp_path, seconds=120)
+    assert report["longest"] < 5 * PAUSE_SECONDS
     assert report["still_waiting"]
     assert (report["seen"], report["outcome"]) == (["0"] * 3, [2])
 

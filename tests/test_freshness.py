@@ -61,7 +61,7 @@ def run_stress(path: str, commits: int, seconds: float, freshness: str = "strict
 @pytest.mark.parametrize("commits", [200, pytest.param(2_000, marks=pytest.mark.slow)])
 def test_no_read_in_any_process_is_stale_or_goes_backwards(path: str, commits: int) -> None:
     """While writers are killed, 4 processes of 4 threads read: no read is stale, and none goes backwards."""
-    run_stress(path, commits, 200)
+    run_stress(path, commits, 400)
 
 
 @pytest.mark.stress

@@ -381,15 +381,20 @@ def test_a_fork_interrupts_the_copy_of_an_export_which_starts_again(
     """The fork need not wait for it, and the export is whole."""
     make.fill(registry)
     monkeypatch.setattr(dumping, "PAGES", 1)
-    interrupted = []
+    copies, interrupted = threading.Event(), []
+    end = time.monotonic() + 30
 
     def watching(handle: Any) -> Any:
         watch = original(handle)
 
         def slow(*progress: int) -> None:
-            time.sleep(0.002)
+            """Copy no further before a fork has begun."""
+            copies.set()
             try:
                 watch(*progress)
+                while not interrupted and time.monotonic() < end:
+                    time.sleep(0.002)
+                    watch(*progress)
             except dumping.Interrupted:
                 interrupted.append(progress)
                 raise
@@ -401,7 +406,7 @@ def test_a_fork_interrupts_the_copy_of_an_export_which_starts_again(
     result: list[bytes] = []
     thread = threading.Thread(target=lambda: result.append(exported(registry)))
     thread.start()
-    time.sleep(0.02)
+    assert copies.wait(30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()

@@ -175,7 +175,7 @@ def test_an_interrupt_whose_error_is_kept_leaves_nothing_held(
         assert len(kept) + destructors_may_be_interrupted.count(KeyboardInterrupt) == 80
         other = threading.Thread(target=registry.update, args=("greet",), kwargs={"template": "other"})
         other.start()
-        other.join(4)
+        other.join(30)
         assert registry.get("greet").template == "other"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -234,7 +234,7 @@ def test_an_interrupted_close_can_be_repeated_by_another_thread(path: str) -> No
             signal.setitimer(signal.ITIMER_REAL, 0)
             again = threading.Thread(target=registry.close, daemon=True)
             again.start()
-            again.join(5)
+            again.join(30)
             assert not again.is_alive()
         assert_other_threads_open(path)
     finally:

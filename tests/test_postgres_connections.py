@@ -245,6 +245,7 @@ def test_idle_connections_that_were_cut_are_replaced_before_use(place: Place, ca
     """The next call works, without an error and without another try of the caller's."""
     place.registry.get("greet")
     place.registry.update("greet", template="2")
+    listen(place.registry)  # the proxy would not cut a connection that is still being made
     place.proxy.cut()
     until(lambda: not place.proxy._links)
     if call == "read":
@@ -402,7 +403,7 @@ def test_many_threads_survive_cuts_at_any_time(place: Place) -> None:
         place.proxy.cut()
     stop.set()
     for thread in threads:
-        thread.join(BUSY + 5)
+        thread.join(BUSY + 30)
         assert not thread.is_alive()
     assert strange == []
     stored = {version.version for version in place.beside.history("greet", limit=100_000)}

@@ -1,7 +1,6 @@
 """What other sessions of the server do to a call: locks, deadlocks, time limits, settings; and errors of its own."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 
 from promptreg import Registry, StorageBusyError, StorageError, StorageFullError, StorageReadOnlyError
 from tests.conftest import until
-from tests.postgres import split_target
+from tests.postgres import connected, split_target
 from tests.proxy import BUSY, MARGIN
 from tests.test_postgres_connections import timed
 
@@ -20,6 +19,14 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 def registry(postgres_target: str) -> Iterator[Registry]:
     with Registry(postgres_target, busy_timeout=BUSY) as opened:
+        opened.create("greet", "1")
+        yield opened
+
+
+@pytest.fixture
+def patient(postgres_target: str) -> Iterator[Registry]:
+    """A registry that would wait long, so that a busy machine ends no call."""
+    with Registry(postgres_target, busy_timeout=30) as opened:
         opened.create("greet", "1")
         yield opened
 
@@ -72,14 +79,14 @@ def test_a_read_that_waits_for_a_lock_is_busy_in_time(registry: Registry, postgr
     assert [prompt.name for prompt in registry.list()] == ["greet"]
 
 
-def test_a_write_that_waits_shortly_for_a_lock_is_written(registry: Registry, postgres_target: str) -> None:
+def test_a_write_that_waits_shortly_for_a_lock_is_written(patient: Registry, postgres_target: str) -> None:
     """A lock that goes in time costs a wait and nothing else."""
     with ExitStack() as stack:
         other = stack.enter_context(session(postgres_target))
         other(*LOCKS["row"])
         timer = threading.Timer(BUSY / 3, other, ["COMMIT"])
         timer.start()
-        assert registry.update("greet", template="2").version == 2
+        assert patient.update("greet", template="2").version == 2
         timer.join()
 
 
@@ -116,12 +123,12 @@ def raising(target: str, code: str, times: int, table: str = "events") -> None:
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01"])
-def test_serialization_failures_and_deadlocks_are_retried(registry: Registry, postgres_target: str, code: str) -> None:
+def test_serialization_failures_and_deadlocks_are_retried(patient: Registry, postgres_target: str, code: str) -> None:
     """The call writes once, and its caller learns nothing of them."""
     raising(postgres_target, code, 2)
-    assert registry.update("greet", template="2").version == 2
-    assert [event.action for event in registry.events()] == ["create", "publish", "update", "publish"]
-    assert registry.verify() == []
+    assert patient.update("greet", template="2").version == 2
+    assert [event.action for event in patient.events()] == ["create", "publish", "update", "publish"]
+    assert patient.verify() == []
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01"])
@@ -136,18 +143,31 @@ def test_serialization_failures_and_deadlocks_without_end_are_busy(
     assert registry.get("greet@latest").version == 1
 
 
+def is_waited_for(target: str) -> bool:
+    """Return whether a session waits for a lock that another one holds on a table of the target."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks w JOIN pg_locks l ON l.pid = w.pid JOIN pg_class c ON c.oid = l.relation"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT w.granted AND n.nspname = %s"
+    )
+    with connected(target) as connection:
+        (count,) = connection.execute(waiting, (split_target(target)[1],)).fetchone() or (0,)
+    return bool(count)
+
+
 def test_a_real_deadlock_is_retried_or_busy(registry: Registry, postgres_target: str) -> None:
     """A session that locks rows in the opposite order deadlocks with a write; the write is done once, or not at all."""
-    with session(postgres_target) as other, Registry(postgres_target, busy_timeout=5) as patient:
+    with session(postgres_target) as other, Registry(postgres_target, busy_timeout=30) as patient:
         other("SET LOCAL deadlock_timeout = '10s'", "SELECT * FROM $.prompts FOR UPDATE")
         outcomes: list[Any] = []
         writer = threading.Thread(target=lambda: outcomes.append(timed(lambda: patient.update("greet", template="2"))))
         writer.start()
-        time.sleep(0.3)  # the write holds the row of the registry, and waits for that of the prompt
+        until(
+            lambda: is_waited_for(postgres_target)
+        )  # the write holds the row of the registry, and waits for the prompt's
         other("SELECT * FROM $.registry FOR UPDATE", "COMMIT")  # which the server breaks by ending one of both
-        writer.join(10)
+        writer.join(60)
     ((outcome, seconds),) = outcomes
-    assert seconds < 5 + MARGIN
+    assert seconds < 30 + MARGIN
     is_done = not isinstance(outcome, Exception)
     assert is_done or isinstance(outcome, StorageBusyError)
     assert registry.get("greet@latest").version == 1 + is_done

@@ -464,7 +464,7 @@ FIXED = [
 @pytest.mark.parametrize(("cap", "template", "value"), FIXED, ids=[cap for cap, *_ in FIXED])
 def test_a_fixed_limit_is_reported_as_fixed(cap, template, value):
     """The error names no limit that could be raised, and states the number that applies."""
-    limits = RenderLimits(characters=10**7, items=10**6, calls=100, depth=100, integer_bits=10_000)
+    limits = RenderLimits(seconds=60, characters=10**7, items=10**6, calls=100, depth=100, integer_bits=10_000)
     error = refused(template, limits, x=value)
     assert (type(error), error.details) == (RenderLimitError, {"limit": None, "line": 1})
     assert cap in error.message

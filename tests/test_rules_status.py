@@ -34,7 +34,7 @@ from promptreg.rules.outcomes import Author
 from promptreg.rules.version_fields import read_draft, read_edit
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.opening import open_storage
-from tests.storages import copy_registry
+from tests.storages import POSTGRES, copy_registry, wait_for_answers
 
 ALL = ["active", "disabled", "archived"]
 STATUS = {"on": "active", "off": "disabled", "kept": "archived", "kept_off": "archived"}
@@ -707,6 +707,8 @@ def serve(pipe) -> None:
     kept: dict[str, Registry] = {}
     while (job := pipe.recv()) is not None:
         path, kind = job
+        if path.startswith(POSTGRES):
+            wait_for_answers(pytest.MonkeyPatch())
         registry = kept.get(path) or kept.setdefault(path, Registry(path))
         pipe.send(read_all(registry) if kind == "read_all" else KINDS[kind](registry) and None)
     for registry in kept.values():

@@ -729,22 +729,19 @@ def test_opening_waits_for_others_as_long_as_a_write_does(path: str) -> None:
     """Opening waits for another tool that locks the entire file for half a second."""
     Registry(path).close()
 
-    def held() -> threading.Timer:
+    def locking() -> sqlite3.Connection:
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("UPDATE registry SET revision = revision")
-        release = threading.Timer(0.5, other.close)
-        release.start()
-        return release
+        return other
 
-    first = held()
+    release = threading.Timer(0.5, locking().close)
+    release.start()
     with Registry(path, busy_timeout=30) as registry:
         assert registry.create("greet", "Hello").version == 1
-    first.join()
-    second = held()
-    with pytest.raises(StorageBusyError):
+    release.join()
+    with closing(locking()), pytest.raises(StorageBusyError):
         Registry(path, busy_timeout=0.1)
-    second.join()
 
 
 @pytest.mark.parametrize(

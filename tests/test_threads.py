@@ -196,7 +196,7 @@ def test_cached_reads_take_no_lock(shared: Registry) -> None:
         for lock in locks:
             held.enter_context(lock)
         reading.start()
-        reading.join(5)
+        reading.join(30)
         assert results == ["Hello"] * len(reads)
 
 

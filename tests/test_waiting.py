@@ -9,7 +9,7 @@ import pytest
 from promptreg import Actor, InvalidInputError, Registry, StorageBusyError, StorageError, waiting
 from tests.remote import Remote
 
-MARGIN = 1.0  # seconds that a call may take longer, on a machine that does other things too
+MARGIN = 3.0  # seconds that a call may take longer, on a busy machine
 
 
 def test_the_revision_grows_with_each_write_and_is_that_of_every_registry(path: str) -> None:
