@@ -297,6 +297,26 @@ def test_a_write_after_commits_were_lost_is_seen_at_once_without_an_answer(
     assert place.registry.get("greet").template == "2"
 
 
+def test_an_answer_from_long_ago_is_no_proof(place: Place) -> None:
+    """It was not read in time; the signal agrees with it, but nothing tells what was committed since."""
+    registry, listener = place.registry, listener_of(place.registry)
+    warm(registry, "greet", "other")
+    listen(registry)
+    place.beside.update("other", template="New")
+    with place.proxy.frozen():
+        assert registry.get("greet").stale
+        assert listener._question.since is not None
+
+    def is_answered() -> bool:
+        listener.step()
+        return listener._question is None
+
+    until(is_answered)
+    time.sleep(0.2)
+    place.proxy.forget()
+    assert registry.get("greet").stale
+
+
 # A server that does not answer
 
 

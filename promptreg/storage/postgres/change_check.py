@@ -87,7 +87,8 @@ class ChangeCheck:
 
     def _is_newest(self, answer: Answer, began: float) -> bool:
         """Return whether an answer is younger than this check, or agrees with what is known and young enough."""
-        return answer.sent_at >= began or (answer.mark == self._signal.read() and not self._is_strict)
+        is_proven = self._listener.proven_at >= began - self._max_age
+        return answer.sent_at >= began or (is_proven and answer.mark == self._signal.read() and not self._is_strict)
 
     def _awaited(self, since: Position, began: float, until: float) -> ChangeReport | None:
         """Wait for the answer; return None if it does not come in time."""
