@@ -3,14 +3,16 @@
 `apart` gives each registry a signal of its own, as if it were alone in its process.
 """
 
+import itertools
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from tests.conftest import until
 from tests.forks import in_child, of_child
 from tests.otel import tracing
 from tests.postgres import connected, fresh_target, split_target
-from tests.proxy import BUSY, MARGIN, Place, Proxy, listen, listener_of, warm
+from tests.proxy import BUSY, MARGIN, Link, Place, Proxy, listen, listener_of, warm
 from tests.remote import Remote
 from tests.storages import wait_for_answers
 from tests.test_freshness import CHANGES, assert_seen_at_once, run_stress
@@ -37,6 +39,18 @@ def place(postgres_target: str) -> Iterator[Place]:
     """A registry through a proxy, and another past it, with a signal each."""
     with closing(Place(postgres_target, fill)) as made:
         yield made
+
+
+@pytest.fixture
+def mute(monkeypatch: pytest.MonkeyPatch) -> Callable[[Registry], None]:
+    """Return what ends the listener of a registry for good, while the server answers all else."""
+
+    def end(registry: Registry) -> None:
+        listener = listener_of(registry)
+        monkeypatch.setattr(listener, "_connect", lambda now: None)
+        listener.close()
+
+    return end
 
 
 @pytest.fixture
@@ -287,6 +301,26 @@ def test_a_write_after_commits_were_lost_is_seen_at_once_without_an_answer(
     assert place.registry.get("greet").template == "2"
 
 
+def test_an_answer_from_long_ago_is_no_proof(place: Place) -> None:
+    """It was not read in time; the signal agrees with it, but nothing tells what was committed since."""
+    registry, listener = place.registry, listener_of(place.registry)
+    warm(registry, "greet", "other")
+    listen(registry)
+    place.beside.update("other", template="New")
+    with place.proxy.frozen():
+        assert registry.get("greet").stale
+        assert listener._question.since is not None
+
+    def is_answered() -> bool:
+        listener.step()
+        return listener._question is None
+
+    until(is_answered)
+    time.sleep(0.2)
+    place.proxy.forget()
+    assert registry.get("greet").stale
+
+
 # A server that does not answer
 
 
@@ -321,6 +355,115 @@ def test_without_an_answer_no_registry_of_a_process_returns_what_that_process_ha
             assert reader.get("other").stale
             with pytest.raises(StorageError):
                 reader.get("greet")
+
+
+def test_what_is_announced_before_its_commit_has_returned_stays_cached_without_an_answer(
+    place: Place, mute: Callable[[Registry], None]
+) -> None:
+    """Another registry has cached it already, and needs no answer to return it as stale."""
+    reader = place.beside
+    warm(reader, "greet", "other")
+    with Registry(place.through, busy_timeout=10 * MARGIN) as writer:
+        place.proxy.at_completion("^COMMIT$", Link.freeze)
+        thread = threading.Thread(target=writer.update, args=["greet"], kwargs={"template": "2"})
+        thread.start()
+        until(lambda: (now := reader.get("greet")).template == "2" and not now.stale)
+        warm(reader, "greet", "other")
+        assert thread.is_alive()
+        for link in place.proxy._links:
+            link.thaw()
+        thread.join()
+        mute(reader)
+        assert unanswered(reader, "other").template == "Other"
+        assert (reader.get("greet").template, reader.get("greet").stale) == ("2", True)
+
+
+def test_a_commit_that_was_found_to_have_happened_is_written_by_this_process(
+    place: Place, mute: Callable[[Registry], None]
+) -> None:
+    """Its outcome was unknown at first; no registry of the process returns what was before, not even as stale."""
+    reader = place.beside
+    warm(reader, "greet", "other")
+    mute(reader)
+    place.proxy.at_completion("^COMMIT$")
+    assert place.registry.update("greet", template="2").version == 2
+    assert not place.proxy.disarm()
+    assert (reader.get("other").stale, reader.get("greet").template) == (True, "2")
+
+
+def test_a_commit_that_happened_after_all_is_written_by_this_process(
+    place: Place, mute: Callable[[Registry], None]
+) -> None:
+    """A registry has cached what was before: it was opened once no answer had come, and before the server went on."""
+    signal = place.beside._core.storage.signal  # type: ignore[attr-defined]
+    before = signal.last_written()
+    with Registry(place.through, busy_timeout=MARGIN) as writer, ExitStack() as opened:
+        place.proxy.at_statement("^COMMIT$", Link.freeze)
+        thread = threading.Thread(target=writer.update, args=["greet"], kwargs={"template": "2"})
+        thread.start()
+        until(lambda: signal.last_written() is not before, 3 * MARGIN)
+        reader = opened.enter_context(Registry(place.target))
+        warm(reader, "greet", "other")
+        assert reader.get("greet").template == "1"
+        mute(reader)
+        for link in place.proxy._links:
+            link.thaw()
+        thread.join()
+        assert unanswered(reader, "other").template == "Other"
+        assert reader.get("greet").template == "2"
+
+
+@pytest.mark.usefixtures("no_notification", "no_beat")
+@pytest.mark.parametrize("step", ["observe", "note_written"])
+def test_a_write_that_was_interrupted_after_its_commit_is_seen_at_once(
+    place: Place, mute: Callable[[Registry], None], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A signal handler raised before the other registries were told; they return nothing from before."""
+    reader, signal = place.beside, place.registry._core.storage.signal  # type: ignore[attr-defined]
+    warm(reader, "greet", "other")
+    mute(reader)
+    with monkeypatch.context() as patched:
+        todo, calls = getattr(signal, step), itertools.count()
+        nth = 2 if step == "observe" else 0  # after those of the plan and of the lock
+
+        def interrupted(*values: Any) -> None:
+            if next(calls) == nth:
+                raise KeyboardInterrupt
+            todo(*values)
+
+        patched.setattr(signal, step, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            place.registry.update("greet", template="2")
+    assert (reader.get("other").stale, reader.get("greet").template) == (True, "2")
+
+
+def test_what_a_process_has_loaded_is_found_at_once_without_an_answer(
+    postgres_target: str, tmp_path: Path, mute: Callable[[Registry], None]
+) -> None:
+    """Another registry of the process has cached that there is nothing."""
+    with Registry(postgres_target) as reader, Registry(postgres_target) as loader:
+        until(lambda: reader.get("greet", default=None) is None and reader._core.cache.generation.negative)
+        mute(reader)
+        with Registry(tmp_path / "prompts.db") as source:
+            source.create("greet", "Hello")
+            with source._core.storage.dump() as dump:
+                loader._core.load(dump.entries)
+        assert reader.get("greet").template == "Hello"
+
+
+def test_what_a_process_has_changed_is_dropped_once_without_an_answer(
+    place: Place, mute: Callable[[Registry], None]
+) -> None:
+    """The next stale reads copy no cache, however long the server does not answer."""
+    reader = place.registry
+    warm(reader, "greet", "other")
+    mute(reader)
+    place.beside.update("greet", template="2")
+    assert reader.get("other").stale
+    generation = reader._core.cache.generation
+    assert "greet" not in generation.entries
+    assert reader.get("other").stale
+    assert reader._core.cache.generation is generation
 
 
 @pytest.mark.parametrize("way", ["cut", "refusing"])
@@ -446,6 +589,25 @@ def test_a_short_time_to_wait_makes_nothing_stale(postgres_target: str, monkeypa
             time.sleep(0.2)
             prompt = registry.get("greet")
             assert (prompt.template, prompt.stale) == (str(timeout), False)
+
+
+def test_a_short_wait_without_an_answer_keeps_no_read_from_waiting(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It proves nothing, so the next read waits for an answer itself."""
+    registry, waits = place.registry, []
+    warm(registry, "greet")
+    listen(registry)
+    wait = type(listener_of(registry)).wait
+    with place.proxy.frozen():
+        time.sleep(0.2)  # until what is known of the database is too old to be returned unasked
+        with pytest.raises(StorageBusyError):
+            registry.wait_for(10**6, 0)
+        monkeypatch.setattr(
+            type(listener_of(registry)), "wait", lambda self, left: (waits.append(left), wait(self, left))
+        )
+        assert registry.get("greet").stale
+    assert waits
 
 
 @pytest.mark.parametrize("freshness", ["bounded", "strict"])

@@ -1,6 +1,7 @@
 """The signal of a process: which commits move it, and that what comes late never hides what came first."""
 
 import threading
+from collections.abc import Hashable
 
 from promptreg.storage.postgres.signals import (
     MAX_REVISION,
@@ -132,18 +133,35 @@ def test_the_latest_of_many_threads_messages_stays() -> None:
 
 def test_what_this_process_has_changed_is_remembered_of_the_last_commits() -> None:
     """What was changed after one of them can be told as long as every later one is remembered."""
-    signal, commits = Signal(), [Written([f"p{number}"]) for number in range(MAX_WRITTEN)]
+    signal, commits = Signal(), [Written(mark_of(number, A), [f"p{number}"]) for number in range(MAX_WRITTEN)]
+
+    def since(last: Written | None) -> frozenset[Hashable] | None:
+        return signal.written_since(last, mark_of(0, B))
+
     assert signal.last_written() is None
-    assert signal.written_since(None) == frozenset()
+    assert since(None) == frozenset()
     for commit in commits[:-1]:
         signal.note_written(commit)
         assert signal.last_written() is commit
-    assert len(signal.written_since(None) or ()) == MAX_WRITTEN - 1
+    assert len(since(None) or ()) == MAX_WRITTEN - 1
     signal.note_written(commits[-1])
-    assert signal.written_since(None) is None
-    assert signal.written_since(commits[-1]) == frozenset()
-    assert signal.written_since(commits[-3]) == {f"p{MAX_WRITTEN - 2}", f"p{MAX_WRITTEN - 1}"}
-    assert len(signal.written_since(commits[0]) or ()) == MAX_WRITTEN - 1
-    signal.note_written(Written(["another"]))
-    assert signal.written_since(commits[0]) is None
-    assert len(signal.written_since(commits[1]) or ()) == MAX_WRITTEN - 1
+    assert since(None) is None
+    assert since(commits[-1]) == frozenset()
+    assert since(commits[-3]) == {f"p{MAX_WRITTEN - 2}", f"p{MAX_WRITTEN - 1}"}
+    assert len(since(commits[0]) or ()) == MAX_WRITTEN - 1
+    signal.note_written(Written(mark_of(1, B), ["another"]))
+    assert since(commits[0]) is None
+    assert len(since(commits[1]) or ()) == MAX_WRITTEN - 1
+
+
+def test_a_commit_has_seen_itself_and_whatever_was_loaded_is_everything() -> None:
+    """It may be announced before it is noted; and what a load has written is in no list."""
+    signal, first, second = Signal(), Written(mark_of(1, A), ["p1"]), Written(mark_of(1, B), ["p2"])
+    for written in (first, second):
+        signal.note_written(written)
+    assert signal.written_since(None, mark_of(1, A)) == {"p2"}
+    assert signal.written_since(None, mark_of(1, B)) == {"p1"}
+    signal.note_written(first.again())
+    assert signal.written_since(second, mark_of(1, B)) == {"p1"}
+    signal.note_written(Written(mark_of(2, A), None))
+    assert signal.written_since(second, mark_of(1, A)) is None

@@ -7,6 +7,7 @@ any other call.
 """
 
 import time
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from promptreg.storage.base import ChangeReport, Position, StorageSettings
@@ -29,7 +30,10 @@ def freshness(settings: StorageSettings) -> tuple[float, float]:
 
 
 class Detail(NamedTuple):
-    """What a position remembers: the newest commit, and what this process had written last, which that commit saw."""
+    """What a position remembers: the newest commit, and what this process had written last.
+
+    That commit has seen what was written until then, or the cache has dropped it.
+    """
 
     mark: Mark
     written: Written | None
@@ -74,16 +78,17 @@ class ChangeCheck:
         is_proven = listener.proven_at >= began - self._max_age
         answer = listener.answer_to(known)
         if not is_same:
-            if answer is not None and self._is_newest(answer.mark, answer.sent_at, began):
+            if answer is not None and self._is_newest(answer, began):
                 return self._report(_of(answer), answer.changed)
             listener.ask(known)
         elif not is_proven or began >= listener.asked_at + BEAT_SECONDS:
             listener.ask(None)
         return self._report(since, frozenset()) if is_same and is_proven else None
 
-    def _is_newest(self, mark: Mark, sent_at: float, began: float) -> bool:
-        """Return whether an answer says what this check is about, whenever that was sent."""
-        return sent_at >= began or (mark == self._signal.read() and not self._is_strict)
+    def _is_newest(self, answer: Answer, began: float) -> bool:
+        """Return whether an answer is younger than this check, or agrees with what is known and young enough."""
+        is_proven = self._listener.proven_at >= began - self._max_age
+        return answer.sent_at >= began or (is_proven and answer.mark == self._signal.read() and not self._is_strict)
 
     def _awaited(self, since: Position, began: float, until: float) -> ChangeReport | None:
         """Wait for the answer; return None if it does not come in time."""
@@ -97,12 +102,15 @@ class ChangeCheck:
     def _stale(self, since: Position) -> ChangeReport:
         """Report that what is cached may only be returned as stale, with the changes that are known all the same."""
         known: Detail = since.detail
+        changed: frozenset[Hashable] | None = frozenset()
         answer = self._listener.answer_to(known.mark)
-        if answer is None or answer.mark == known.mark:
-            return self._report(since, self._signal.written_since(known.written), is_unavailable=True)
-        written, changed = self._signal.written_since(answer.written), answer.changed
+        if answer is not None and answer.mark != known.mark:
+            known, changed = Detail(answer.mark, answer.written), answer.changed
+        last = self._signal.last_written()  # read first, as another thread may write meanwhile
+        written = self._signal.written_since(known.written, known.mark)
         both = None if written is None or changed is None else written | changed
-        return self._report(_of(answer), both, is_unavailable=True)
+        is_same = known.mark == since.detail.mark and last is since.detail.written
+        return self._report(since if is_same else _position(known.mark, last), both, is_unavailable=True)
 
     def _report(
         self, position: Position, changed: frozenset[object] | None, *, is_unavailable: bool = False

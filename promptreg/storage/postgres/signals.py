@@ -48,12 +48,17 @@ def as_stamp(mark: bytes | bytearray) -> memoryview:
 
 
 class Written:
-    """What a commit of this process has changed: ids of prompts, and their namespaces and names."""
+    """What a commit of this process has changed: ids of prompts, and their namespaces and names; None is everything."""
 
-    __slots__ = ("subjects",)
+    __slots__ = ("mark", "subjects")
 
-    def __init__(self, subjects: Iterable[Hashable]) -> None:
-        self.subjects = frozenset(subjects)
+    def __init__(self, mark: Mark, subjects: Iterable[Hashable] | None) -> None:
+        self.mark = mark
+        self.subjects = None if subjects is None else frozenset(subjects)
+
+    def again(self) -> "Written":
+        """Return another one that says the same, to be noted once more."""
+        return Written(self.mark, self.subjects)
 
 
 class Signal:
@@ -98,7 +103,7 @@ class Signal:
                 return
 
     def note_written(self, written: Written) -> None:
-        """Remember what a commit of this process has changed, once the signal was told of it.
+        """Remember what a commit of this process has changed, or may have, once the signal was told of it.
 
         No cache of this process returns that from before, not even as stale, where the server does not answer what else
         has changed.
@@ -109,16 +114,18 @@ class Signal:
         """Return what was noted last: whatever the server is asked from now on, its answer has seen that."""
         return self._written[-1] if self._written else None
 
-    def written_since(self, last: Written | None) -> frozenset[Hashable] | None:
-        """Return what was noted after `last`; None where that is not remembered.
+    def written_since(self, last: Written | None, mark: Mark) -> frozenset[Hashable] | None:
+        """Return what was noted after `last`, but not by the commit `mark`; None for everything, or if it is forgotten.
 
-        It is the order of the notes that counts, as revisions are used again where a server has lost commits.
+        It is the order of the notes that counts, as revisions are used again where a server has lost commits. That
+        commit may have been announced to others before it was noted.
         """
         written = [*self._written]
         known = next((place for place in reversed(range(len(written))) if written[place] is last), None)
         if known is None and (last is not None or len(written) == MAX_WRITTEN):
             return None
-        return frozenset().union(*(later.subjects for later in written[0 if known is None else known + 1 :]))
+        later = [each.subjects for each in written[0 if known is None else known + 1 :] if each.mark != mark]
+        return None if None in later else frozenset().union(*(subjects for subjects in later if subjects is not None))
 
     def _exchange(self, seen: Mark, new: Mark) -> bool:
         """Replace the mark if it is still the one that was seen; return whether it was."""

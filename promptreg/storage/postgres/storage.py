@@ -27,7 +27,7 @@ from promptreg.storage.postgres.heads import Head
 from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.pool import LEAST_WAIT, ConnectionPool
 from promptreg.storage.postgres.sessions import Session
-from promptreg.storage.postgres.signals import Written, signal_of
+from promptreg.storage.postgres.signals import Mark, Written, mark_of, signal_of
 from promptreg.storage.postgres.transactions import begin_read, begin_write, commit
 from promptreg.storage.postgres.url import read_url
 
@@ -60,6 +60,7 @@ class PostgresStorage:
         self._listener = Listener(self._connector, url.schema, self.signal, proven_at=opened_at)
         self._connections.keep_listener(self._listener)
         self._check = ChangeCheck(self._listener, self.signal, settings)
+        self._unsettled: set[Written] = set()  # commits of unknown outcome
 
     # The seam
 
@@ -165,22 +166,39 @@ class PostgresStorage:
             writer = PostgresWriter(session, self._noticing())
             session.begin_work()
             begun, seen = writer.registry_row, self.signal.read()
+            self._settle()
             yield writer
             if writer.has_applied:
-                self._commit(session, begun)
-                self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
-                self.signal.note_written(Written(writer.written))
+                self._commit(session, begun, writer, seen)
 
-    def _commit(self, session: Session, begun: Head) -> None:
-        """Commit; where the outcome is unknown, every cache asks before its next answer."""
+    def _commit(self, session: Session, begun: Head, writer: "PostgresWriter", seen: Mark) -> None:
+        """Commit, and tell the signal; where the outcome is unknown, every cache asks before its next answer.
+
+        An exception of a signal handler may come after the commit, and before the signal was told.
+        """
+        after = writer.registry_row
+        written = Written(mark_of(after.revision, after.stamp), writer.written)
         try:
             commit(session, begun)
+            self.signal.observe(after.revision, after.stamp, seen)
+            self.signal.note_written(written)
         except BaseException as error:
-            if session.may_have_committed:
+            if session.may_have_committed or not isinstance(error, psycopg.Error):
                 self.signal.doubt()
+                self._unsettled.add(written)
+                self.signal.note_written(written)
                 if isinstance(error, psycopg.Error):
                     raise commit_unknown(error, self._place) from error
             raise
+
+    def _settle(self) -> None:
+        """Note commits of unknown outcome again: under the lock of writers, each has happened or never will.
+
+        What was read since they were noted first may be from before them.
+        """
+        for written in [*self._unsettled]:
+            self.signal.note_written(written.again())
+            self._unsettled.discard(written)
 
     def _noticing(self) -> Callable[[Head], None]:
         """Return what checks the registry's row, and tells the signal: the answer to a statement not sent yet."""

@@ -54,8 +54,8 @@ class PostgresWriter(PostgresReader):
         self._links = last, [locked[0][len(Head._fields) :]]
         self._last_link: Link | None = None
         self.has_applied = False
-        self.written: set[Hashable] = set()
-        """Ids of the prompts that were written, and their namespaces and names."""
+        self.written: set[Hashable] | None = set()
+        """Ids of the prompts that were written, and their namespaces and names; None where everything was loaded."""
 
     def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
         """Write the changes, remember the operation, increase the revision by one, and return the first event."""
@@ -63,7 +63,8 @@ class PostgresWriter(PostgresReader):
         last = self._last_link or read_last_link(*self._links)
         head = self._raise_revision()
         shown = self._shown_before(changes)
-        self.written.update(*((each.subject.id, (each.subject.namespace, each.subject.name)) for each in changes))
+        if self.written is not None:
+            self.written.update(*((each.subject.id, (each.subject.namespace, each.subject.name)) for each in changes))
         self.forget()
         moved: list[Container] = []
         for is_deletion, group in groupby(changes, key=lambda change: change.after is None):
@@ -89,7 +90,7 @@ class PostgresWriter(PostgresReader):
     def load(self, staging: "Staging") -> None:
         """Write everything that was staged into a database that holds nothing; raise `ConflictError` for any other."""
         self.require_empty()
-        head = self._raise_revision()
+        head, self.written = self._raise_revision(), None
         for statement in staging.statements(head.revision):
             self.session.run(statement)
         self._last_link = staging.last
