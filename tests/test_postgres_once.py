@@ -10,7 +10,7 @@ import pytest
 
 from promptreg import CommitUnknownError, Registry
 from tests.postgres import connected
-from tests.proxy import BUSY, MARGIN, Link, Place, Proxy
+from tests.proxy import BUSY, MARGIN, PATIENT, Link, Place, Proxy
 from tests.storages import everything
 
 pytestmark = pytest.mark.postgres
@@ -48,6 +48,14 @@ def place(postgres_target: str) -> Iterator[Losing]:
         yield made
 
 
+@pytest.fixture
+def patient(postgres_target: str) -> Iterator[Losing]:
+    """A place whose registry would wait long for the server."""
+    with closing(Losing(postgres_target, fill, busy_timeout=PATIENT)) as made:
+        made.registry.get("a")
+        yield made
+
+
 WHEN = {"before it": Proxy.at_statement, "after it": Proxy.at_completion}
 CUTS = pytest.mark.parametrize("when", WHEN.values(), ids=WHEN)
 CALLS: dict[str, Callable[[Registry], Any]] = {
@@ -63,28 +71,28 @@ CALLS: dict[str, Callable[[Registry], Any]] = {
 
 @CUTS
 @pytest.mark.parametrize("title", CALLS)
-def test_a_commit_whose_connection_is_cut_is_found_out(place: Losing, title: str, when: Cut) -> None:
+def test_a_commit_whose_connection_is_cut_is_found_out(patient: Losing, title: str, when: Cut) -> None:
     """The call returns as if nothing had happened, and has written once."""
-    expected, call = place.actions(), CALLS[title]
-    when(place.proxy, COMMIT)
-    answer = call(place.registry)
-    made = place.actions()[len(expected) :]
-    assert not place.proxy.disarm()
+    expected, call = patient.actions(), CALLS[title]
+    when(patient.proxy, COMMIT)
+    answer = call(patient.registry)
+    made = patient.actions()[len(expected) :]
+    assert not patient.proxy.disarm()
     assert len({(action, name) for action, name, _ in made}) == len(made)
     assert bool(made) == (title != "seed")
     assert answer in {"create": [1], "rename": ["z"], "update": [3], "seed": [2], "delete": [None]}.get(title, [answer])
-    assert place.beside.verify() == []
+    assert patient.beside.verify() == []
 
 
 @CUTS
-def test_a_server_that_is_back_within_busy_timeout_is_waited_for(place: Losing, when: Cut) -> None:
+def test_a_server_that_is_back_within_busy_timeout_is_waited_for(patient: Losing, when: Cut) -> None:
     """The question is asked again until it is answered."""
-    place.lose_at(when)
-    timer = threading.Timer(BUSY / 4, lambda: setattr(place.proxy, "is_refusing", False))
+    patient.lose_at(when)
+    timer = threading.Timer(BUSY / 4, lambda: setattr(patient.proxy, "is_refusing", False))
     timer.start()
-    assert place.registry.update("a", template="Two").version == 3
+    assert patient.registry.update("a", template="Two").version == 3
     timer.join()
-    assert place.beside.history("a")[0].version == 3
+    assert patient.beside.history("a")[0].version == 3
 
 
 @CUTS

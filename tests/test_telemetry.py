@@ -90,8 +90,8 @@ def spans() -> Iterator[Finished]:
 
 
 @pytest.fixture
-def prepared(spans: Finished) -> Iterator[Registry]:
-    """A registry whose prompts are not in the cache yet."""
+def prepared(spans: Finished, patient: None) -> Iterator[Registry]:
+    """A registry whose prompts are not in the cache yet, and are then until they change."""
     with Registry(":memory:") as registry:
         prepare(registry)
         spans()
