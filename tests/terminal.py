@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import pytest
+
 from promptreg.cli import main
 
 
@@ -64,6 +66,16 @@ class Terminal:
 def _environment() -> dict[str, str]:
     ignored = ("PROMPTREG_", "_PROMPTREG_", "NO_COLOR", "COLUMNS", "TERM")
     return {name: value for name, value in os.environ.items() if not name.startswith(ignored)} | {"LOGNAME": "sam"}
+
+
+def open_terminal() -> tuple[int, int]:
+    """Return the two ends of a terminal of the system, ours and the program's; skip the test where it has none."""
+    if not hasattr(os, "openpty"):
+        pytest.skip("this system has no terminals of this kind")
+    try:
+        return os.openpty()
+    except OSError as error:  # as in a container without /dev/pts
+        pytest.skip(f"this system gives no terminal: {error}")
 
 
 @contextmanager

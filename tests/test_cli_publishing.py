@@ -16,7 +16,7 @@ from promptreg import Actor, Registry
 from promptreg.cli.commands import publishing
 from promptreg.cli.completion import ReferenceCommand
 from promptreg.cli.main import COMMANDS, promptreg
-from tests.terminal import Terminal
+from tests.terminal import Terminal, open_terminal
 
 ONE_VERSION = ["show", "render", "edit", "update", "discard", "check"]
 YES, NO, END = "y\n", "n\n", ""
@@ -221,8 +221,7 @@ sys.exit(main(sys.argv[1:]))
 )
 def test_a_real_terminal_is_asked(terminal: Terminal, keys: bytes, status: int, version: int) -> None:
     """Its question is answered by what is typed; Ctrl-C ends it with 130, and Ctrl-D and what is no text are no."""
-    pty = pytest.importorskip("pty")
-    ours, theirs = pty.openpty()
+    ours, theirs = open_terminal()
     publish = subprocess.Popen(
         [sys.executable, "-c", ON_A_TERMINAL, "publish", "greet"],
         **dict.fromkeys(["stdin", "stdout", "stderr"], theirs),

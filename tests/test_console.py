@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.console import ANSWER, Session, as_it_runs, comparable, typed
+from tests.terminal import open_terminal
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -102,7 +103,7 @@ class RealSession(Session):
         import struct
         import termios
 
-        ours, theirs = os.openpty()
+        ours, theirs = open_terminal()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         environment = {
             **self.environment,
@@ -130,7 +131,6 @@ class RealSession(Session):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no terminals of this kind")
 def test_a_terminal_of_the_system_shows_what_the_readme_says(tmp_path: Path) -> None:
     """The commands of the README, each a process of its own on a terminal, show what they show in this process."""
     session = RealSession(tmp_path)

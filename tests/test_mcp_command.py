@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from promptreg import Registry
-from tests.terminal import Terminal
+from tests.terminal import Terminal, open_terminal
 
 TIMEOUT = 60
 NEEDS_MCP = "the extra promptreg-embedded[mcp] is not installed"
@@ -164,11 +164,10 @@ def test_a_second_ctrl_c_ends_it_though_its_client_reads_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="a terminal as POSIX has it")
 def test_a_terminal_that_goes_away_ends_it(path: Path) -> None:
     """Reading from it fails, which ends standard input as its end does."""
     pytest.importorskip("mcp", reason=NEEDS_MCP)
-    ours, theirs = os.openpty()
+    ours, theirs = open_terminal()
     command = [sys.executable, "-m", "promptreg", "--db", str(path), "mcp"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=theirs, stdout=pipe, stderr=pipe, start_new_session=True) as process:
