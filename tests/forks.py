@@ -72,7 +72,9 @@ class Busy:
     """Two registries in a folder or on a server, and one in memory, with two threads that read and one that writes."""
 
     def __init__(self, place: str) -> None:
-        self.registries = [Registry(target(place, "a")), Registry(target(place, "b")), Registry(":memory:")]
+        self.registries = [
+            Registry(each, busy_timeout=25) for each in (target(place, "a"), target(place, "b"), ":memory:")
+        ]
         self.written = [0, 0, 0]
         self.failures: list[str] = []
         self.reads = 0

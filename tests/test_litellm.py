@@ -213,7 +213,9 @@ def spans_of_litellms_callback() -> list[tuple[Any, Any]]:
 
         async def asked() -> None:
             await litellm.acompletion(**rendered.openai(), mock_response="So.")
-            await asyncio.sleep(0.1)  # the callback is called in this loop
+            async with asyncio.timeout(30):
+                while not is_there(2):  # the callback is called in this loop
+                    await asyncio.sleep(0.01)
 
         with rendered.trace_context():
             litellm.completion(**rendered.openai(), mock_response="So.")

@@ -55,6 +55,9 @@ def told(server_registry: Registry, *changes: Callable[[], object], mode: str = 
             for change in changes:
                 await anyio.to_thread.run_sync(change)
                 await looked()
+                await client.list_prompts(
+                    cache_mode="bypass"
+                )  # its answer comes after the notifications that were sent before
                 counts.append(len(received))
 
     with mock.patch.object(watching.Watch, "_look", _counted(watching.Watch._look)):

@@ -20,7 +20,7 @@ from promptreg import Registry, StorageBusyError, StorageError, StorageReadOnlyE
 from promptreg.errors import PromptregError
 from tests.conftest import until
 from tests.postgres import MISSING_PROGRAMS, ROOT, Server, fresh_target, own_server, programs
-from tests.proxy import BUSY, MARGIN, Proxy, warm
+from tests.proxy import BUSY, MARGIN, PATIENT, Proxy, healed, warm
 from tests.test_postgres_connections import timed
 
 pytestmark = pytest.mark.postgres
@@ -53,10 +53,11 @@ def target(server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def registry(target: str) -> Iterator[Registry]:
+    with Registry(target, busy_timeout=PATIENT) as making:  # the disk may take long
+        making.create("greet", "1")
+        making.create("other", "Other")
     with Registry(target, busy_timeout=BUSY) as opened:
-        opened.create("greet", "1")
-        opened.create("other", "Other")
-        assert opened.get("greet").template == "1"
+        warm(opened, "greet")
         yield opened
 
 
@@ -198,7 +199,7 @@ def test_cached_reads_go_on_without_a_server(server: Server, registry: Registry,
             assert seconds < BUSY + MARGIN
     finally:
         server.start()
-    assert registry.update("greet", template="2").version == 2
+    assert healed(lambda: registry.update("greet", template="2").version) == 2
     until(lambda: not registry.get("greet").stale)
     assert registry.get("greet").template == "2"
 
@@ -310,7 +311,7 @@ def pair() -> Iterator[Pair]:
 def test_nothing_acknowledged_is_lost_when_a_synchronous_standby_is_promoted(pair: Pair) -> None:
     """The primary crashes under writers, and they go on by themselves on the standby."""
     pair.synchronise()
-    with Registry(pair.url, busy_timeout=BUSY) as registry:
+    with Registry(pair.url, busy_timeout=PATIENT) as registry:
         registry.create("greet", "1")
         registry.get("greet")
         writers = Writers(pair.url)
@@ -326,7 +327,7 @@ def test_nothing_acknowledged_is_lost_when_a_synchronous_standby_is_promoted(pai
 
 def test_caches_notice_that_an_asynchronous_standby_had_not_received_everything(pair: Pair) -> None:
     """What it had not received is lost, and no cache returns it, though the next commit has its revision."""
-    with Registry(pair.url, busy_timeout=BUSY) as registry, Elsewhere(pair.url) as elsewhere:
+    with Registry(pair.url, busy_timeout=PATIENT) as registry, Elsewhere(pair.url) as elsewhere:
         registry.create("greet", "1")
         registry.create("other", "Other")
         pair.catch_up()
@@ -351,7 +352,7 @@ def test_a_standby_is_read_and_refuses_writes(pair: Pair) -> None:
     with Registry(pair.primary.url) as writing:
         writing.create("greet", "1")
         pair.catch_up()
-        with Registry(pair.standby.url, create=False, busy_timeout=BUSY) as reading:
+        with Registry(pair.standby.url, create=False, busy_timeout=PATIENT) as reading:
             assert reading.get("greet").template == "1"
             writing.update("greet", template="2")
             until(lambda: reading.get("greet").template == "2")
