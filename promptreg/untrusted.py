@@ -104,9 +104,10 @@ class FieldReader:
     promptreg.errors.InvalidInputError: number: must be at least 1
     """
 
-    __slots__ = ("_errors",)
+    __slots__ = ("_cause", "_errors")
 
     def __init__(self) -> None:
+        self._cause: BaseException | None = None  # of the first error that has one
         self._errors: dict[tuple[str, str], dict[str, str]] = {}  # by field and reason, so that each is listed once
 
     def read(self, reader: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -121,6 +122,8 @@ class FieldReader:
         try:
             return reader(*args, **kwargs)
         except InvalidInputError as error:
+            if self._cause is None:
+                self._cause = error.__cause__
             for flaw in error.details["errors"]:
                 self._errors.setdefault((flaw["field"], flaw["reason"]), flaw)
             return cast(T, _BAD)
@@ -132,7 +135,7 @@ class FieldReader:
     def require_valid(self) -> None:
         """Raise one `InvalidInputError` with everything that is wrong."""
         if self._errors:
-            raise InvalidInputError.of_all([*self._errors.values()])
+            raise InvalidInputError.of_all([*self._errors.values()]) from self._cause
 
 
 def read_each(reader: Callable[[Any, str], T], items: Iterable[Any], field: str) -> list[T]:

@@ -279,10 +279,11 @@ class FailingField(BaseModel):
 
 
 def test_a_model_that_can_not_be_iterated_is_invalid_input():
-    """A model of variables that raises is refused like a mapping that raises."""
-    with Registry(":memory:") as registry:
-        registry.create("a", "{{ a }}")
-        for call in (lambda v: registry.render("a", v), registry.get("a").render):
+    """A model of variables that raises is refused like a mapping that raises, whether or not the prompt is cached."""
+    with Registry(":memory:", cache_size=0) as uncached, Registry(":memory:") as cached:
+        for registry in (uncached, cached):
+            registry.create("a", "{{ a }}")
+        for call in (lambda v: uncached.render("a", v), lambda v: cached.render("a", v), cached.get("a").render):
             with pytest.raises(
                 InvalidInputError, match="variables: can't be read: its own code raised OwnError"
             ) as caught:
