@@ -14,7 +14,7 @@ import pytest
 from promptreg import Registry
 from promptreg.errors import PromptregError, StorageError
 from promptreg.storage.deadlines import Deadline, Patience
-from promptreg.storage.postgres import compat
+from promptreg.storage.postgres import compat, sessions
 from promptreg.storage.postgres.connecting import Connector
 from promptreg.storage.postgres.failures import Place, translate
 from promptreg.storage.postgres.sessions import COMMIT, Session
@@ -28,12 +28,13 @@ from tests.proxy import MARGIN
 pytestmark = pytest.mark.postgres
 
 BEGIN = Statement("BEGIN")
+WORK = 3.0  # seconds of each wait for a sign of the server
 
 
 @pytest.fixture
 def session(postgres_target: str) -> Iterator[Session]:
     url = read_url(postgres_target)
-    opened = Session(Connector(url).connect, url.schema, Patience(1))
+    opened = Session(Connector(url).connect, url.schema, Patience(WORK))
     opened.start(Deadline(10))
     yield opened
     opened.close()
@@ -133,9 +134,13 @@ def test_no_state_stays_in_a_connection(session: Session) -> None:
 
 
 @pytest.mark.parametrize("begin", [begin_read, begin_write])
-def test_a_statement_has_as_much_time_as_the_call(session: Session, begin: Callable[[Session], None]) -> None:
+def test_a_statement_has_as_much_time_as_the_call(
+    session: Session, begin: Callable[[Session], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server itself ends one that takes longer, which is `StorageBusyError`; the session goes on."""
-    session.start(Deadline(1))
+    for name, earlier in (("EARLIER", 0.6), ("MOST_EARLIER", 10.0)):  # so that its error is here in time, however late
+        monkeypatch.setattr(sessions, name, earlier)
+    session.start(Deadline(5))
     begin(session)
     with pytest.raises(psycopg.errors.QueryCanceled) as caught:
         session.query("SELECT pg_catalog.pg_sleep(30)")
@@ -147,15 +152,15 @@ def test_a_statement_has_as_much_time_as_the_call(session: Session, begin: Calla
 
 def test_work_in_a_write_is_no_wait_for_others(session: Session) -> None:
     """Once it holds the lock, each wait has a limit of its own, until the transaction ends."""
-    session.start(Deadline(0.3))
+    session.start(Deadline(1.5))
     begin_write(session)
     session.query("SELECT 1")
     session.begin_work()
     for _ in range(2):
-        assert session.query("SELECT pg_catalog.pg_sleep(0.3)") == [("",)]
+        assert session.query("SELECT pg_catalog.pg_sleep(1)") == [("",)]
     session.roll_back()
     with pytest.raises(UnansweredError):
-        session.query("SELECT pg_catalog.pg_sleep(3)")
+        session.query("SELECT pg_catalog.pg_sleep(10)")
 
 
 def test_a_process_that_makes_many_rows_may_be_silent_for_longer(session: Session) -> None:
@@ -198,7 +203,7 @@ def test_a_host_that_says_nothing_leaves_time_for_the_next_one(postgres_target: 
     url, _, rest = postgres_target.partition("@")
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         target = f"{url}@127.0.0.1:{silent.getsockname()[1]},{rest}"
-        pgconn = Connector(read_url(target)).connect(Deadline(2))
+        pgconn = Connector(read_url(target)).connect(Deadline(4))
     pgconn.finish()
 
 
@@ -284,20 +289,20 @@ def test_a_write_that_is_long_in_the_making_is_not_silent(
     postgres_target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is queued is sent meanwhile: the server ends transactions that say nothing for long."""
-    from promptreg.storage.postgres import sessions, transactions, writer
+    from promptreg.storage.postgres import transactions, writer
 
     def slow(*args: Any) -> Any:
-        time.sleep(0.04)
+        time.sleep(0.2)
         return made(*args)
 
     made = writer.search_row
-    monkeypatch.setattr(writer, "search_row", slow)
-    monkeypatch.setattr(sessions, "SILENT", 0.01)
-    monkeypatch.setattr(transactions, "IDLE", Statement("SET LOCAL idle_in_transaction_session_timeout = 400"))
     with Registry(postgres_target) as registry:
         names = [registry.create(f"p{number}", "Hello", is_production=False).name for number in range(20)]
         for name in names:
             registry.update(name, new_name=f"{name}-new", template="Hi", is_production=False)
+        monkeypatch.setattr(writer, "search_row", slow)
+        monkeypatch.setattr(sessions, "SILENT", 0.01)
+        monkeypatch.setattr(transactions, "IDLE", Statement("SET LOCAL idle_in_transaction_session_timeout = 2500"))
         published = registry.publish([f"{name}-new" for name in names], version="latest")
         assert [prompt.version for prompt in published] == [2] * 20
         assert registry.verify() == []
