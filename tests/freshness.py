@@ -145,11 +145,15 @@ def _seen(prompt: Prompt) -> tuple[int, bool]:
     return prompt.version, prompt.stale
 
 
+def _production(prompt: Prompt) -> tuple[int, bool]:
+    return prompt.labels["production"], prompt.stale
+
+
 READS: list[Read] = [
     lambda registry, name: _seen(registry.get(name)),
     lambda registry, name: _seen(registry.render(name).prompt),  # type: ignore[arg-type]
     lambda registry, name: _seen(registry.get(f"{name}@latest")),
-    lambda registry, name: (registry.get(name).labels["production"], registry.get(name).stale),
+    lambda registry, name: _production(registry.get(name)),
 ]
 SLOW_READS: list[Read] = [
     lambda registry, name: (registry.history(name, limit=1)[0].version, False),
