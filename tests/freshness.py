@@ -321,7 +321,7 @@ def main(path: str, commits: int, freshness: str) -> dict[str, Any]:
         _start(lambda number=number: ReaderProcess(path, board, freshness, number).run()) for number in range(READERS)
     ]
     writers = WriterPool(path, board)
-    writers.run(commits, 120 + commits * 0.05)
+    writers.run(commits, 240 + commits * 0.05)
     reports = [_result(*reader) for reader in readers]
     counted = _result(*_start(lambda: _count(path)))
     return {
