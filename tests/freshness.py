@@ -170,8 +170,9 @@ class Past:
 
     def least(self, prompt: int) -> int:
         """Return the newest version whose call had returned that long ago."""
-        now = time.monotonic()
-        self._said.append((now, [self._board.least(number) for number in range(PROMPTS)]))
+        said = [self._board.least(number) for number in range(PROMPTS)]
+        now = time.monotonic()  # after the board was read, as this thread may have to wait in between
+        self._said.append((now, said))
         while len(self._said) > 1 and self._said[1][0] <= now - self._seconds:
             self._said.popleft()
         return self._said[0][1][prompt]
