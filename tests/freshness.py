@@ -170,8 +170,9 @@ class Past:
 
     def least(self, prompt: int) -> int:
         """Return the newest version whose call had returned that long ago."""
-        now = time.monotonic()
-        self._said.append((now, [self._board.least(number) for number in range(PROMPTS)]))
+        said = [self._board.least(number) for number in range(PROMPTS)]
+        now = time.monotonic()  # after the board was read, as this thread may have to wait in between
+        self._said.append((now, said))
         while len(self._said) > 1 and self._said[1][0] <= now - self._seconds:
             self._said.popleft()
         return self._said[0][1][prompt]
@@ -321,7 +322,7 @@ def main(path: str, commits: int, freshness: str) -> dict[str, Any]:
         _start(lambda number=number: ReaderProcess(path, board, freshness, number).run()) for number in range(READERS)
     ]
     writers = WriterPool(path, board)
-    writers.run(commits, 120 + commits * 0.05)
+    writers.run(commits, 240 + commits * 0.05)
     reports = [_result(*reader) for reader in readers]
     counted = _result(*_start(lambda: _count(path)))
     return {
