@@ -26,7 +26,7 @@ from promptreg.storage.postgres.failures import Place, commit_unknown, translate
 from promptreg.storage.postgres.heads import Head
 from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.pool import LEAST_WAIT, ConnectionPool
-from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.sessions import COMMIT, Session
 from promptreg.storage.postgres.signals import Mark, Written, mark_of, signal_of
 from promptreg.storage.postgres.transactions import begin_read, begin_write, commit
 from promptreg.storage.postgres.url import read_url
@@ -170,6 +170,8 @@ class PostgresStorage:
             yield writer
             if writer.has_applied:
                 self._commit(session, begun, writer, seen)
+            else:  # what it has read may be of a commit that no standby has yet, and is waited for then
+                session.run(COMMIT)
 
     def _commit(self, session: Session, begun: Head, writer: "PostgresWriter", seen: Mark) -> None:
         """Commit, and tell the signal; where the outcome is unknown, every cache asks before its next answer.
