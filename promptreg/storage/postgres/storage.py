@@ -7,7 +7,7 @@ things happen; SQL, connections and errors are in the modules that it imports.
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -227,11 +227,9 @@ class PostgresStorage:
         """Connect for one long piece of work, which lets go of no snapshot while its caller is slow."""
         self._connections.require_open()
         session = self._new_session()
-        try:
+        with self._connections.dropping(session), closing(session):
             session.start(self._patience())
             yield session
-        finally:
-            session.close()
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
