@@ -155,11 +155,16 @@ class Commit(Generic[P]):
     def _found(self, writer: Writer) -> P | None:
         """Return what the commit before has written, if it has happened after all, and otherwise None.
 
-        That can be told only once the transaction has ended: what it has read is then durable too.
+        What is there is known to hold only once the transaction has ended, as what it has read is durable then; of a
+        commit without an event only the plan tells, made again.
         """
         unknown = self._unknown
-        is_there = unknown is not None and unknown.first is not None and writer.has_event(unknown.first)
-        return unknown.done if unknown is not None and is_there else None
+        if unknown is None or unknown.first is None:
+            return None
+        if writer.has_event(unknown.first):
+            return unknown.done
+        self._unknown = None
+        return None
 
     def _planned_again(self, writer: Reader, evidence: Vetted[P] | None) -> P:
         """Return the plan made again within the write.

@@ -1,17 +1,21 @@
 """Helpers of the tests of full exports: export and import, files that are changed and signed again, registries."""
 
 import json
+import os
+import warnings
 from collections.abc import Callable
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from promptreg import Registry
 from promptreg.files.full import export_full, import_full
 from promptreg.jsonvalues import canonical, digest
+from promptreg.rules.inputs import Progress
 from promptreg.storage.hashing import GENESIS, commitment_of
 
+T = TypeVar("T")
 STATUSES = ["active", "disabled", "archived"]
 
 
@@ -31,6 +35,25 @@ def imported(data: bytes, target: str | Path = ":memory:") -> Registry:
         registry.close()
         raise
     return registry
+
+
+def forking(call: Callable[[Progress], T]) -> T:
+    """Return what a call returns whose progress forks children, which leave it by an error."""
+    pid = os.getpid()
+
+    def progress(done: int, total: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            raise SystemExit
+        os.waitpid(child, 0)
+
+    try:
+        return call(progress)
+    finally:
+        if os.getpid() != pid:
+            os._exit(0)
 
 
 def assert_inverse(registry: Registry, target: str | Path = ":memory:") -> None:

@@ -43,7 +43,7 @@ from promptreg.models import Action
 from promptreg.records import Change, Container, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.sqlite import dumping
-from tests.full import assert_inverse, everything_read, exported, imported, objects
+from tests.full import assert_inverse, everything_read, exported, forking, imported, objects
 from tests.machine import Machine
 from tests.otel import tracing
 from tests.schemas import make
@@ -416,6 +416,21 @@ def test_a_fork_interrupts_the_copy_of_an_export_which_starts_again(
     thread.join()
     assert interrupted
     assert result == [exported(registry)]
+
+
+def test_forked_children_that_leave_an_export_or_an_import_harm_neither(
+    filled: Registry, data: bytes, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the parent has in files, buffered or not, stays its own."""
+    monkeypatch.setattr("promptreg.files.full.exporting.BATCH", 3)
+    monkeypatch.setattr("promptreg.files.full.importing.BATCH", 3)
+    out = tmp_path / "out.jsonl"
+    forking(lambda progress: export_full(filled, out, progress=progress))
+    assert out.read_bytes() == data
+    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []
+    with Registry(path) as registry:
+        forking(lambda progress: import_full(registry, out, progress=progress))
+        assert exported(registry) == data
 
 
 def test_no_lock_is_held_while_a_file_is_read(data: bytes, path: str) -> None:

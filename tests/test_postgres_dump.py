@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import pytest
 
 import promptreg
 from promptreg import Registry, StorageCorruptError, StorageError
+from promptreg.files.full import import_full
 from promptreg.storage.postgres import dumping, verification
 from promptreg.storage.postgres.statements import Statement
 from tests.conftest import until
-from tests.full import everything_read, exported, imported
+from tests.full import everything_read, exported, forking, imported
 from tests.postgres import ROOT, fresh_target, split_target
 from tests.storages import everything
 from tests.test_backup import left, out
@@ -133,6 +135,17 @@ def test_nothing_is_held_once_it_has_ended(registry: Registry, postgres_target: 
         until(lambda: open_transactions(postgres_target) == 1)  # and none of the listener, which asks now and then
     until(lambda: open_transactions(postgres_target) == 0)  # the server learns of it by a message
     assert left(out) == [out.name]
+
+
+def test_forked_children_that_leave_an_import_do_not_harm_it(
+    filled: Registry, postgres_target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the parent has in temporary files, buffered or not, stays its own."""
+    monkeypatch.setattr("promptreg.files.full.importing.BATCH", 3)
+    data = exported(filled)
+    with Registry(postgres_target) as registry:
+        forking(lambda progress: import_full(registry, BytesIO(data), progress=progress))
+        assert exported(registry) == data
 
 
 FORKING = """

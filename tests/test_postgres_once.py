@@ -96,6 +96,18 @@ def test_a_server_that_is_back_within_busy_timeout_is_waited_for(patient: Losing
 
 
 @CUTS
+@pytest.mark.parametrize("title", ["create", "seed"])
+def test_a_question_whose_connection_is_cut_is_asked_again(patient: Losing, title: str, when: Cut) -> None:
+    """Also at its end, where the answer was read already: what it has read might not be on a standby yet."""
+    before = len(patient.actions())
+    patient.proxy.at_completion(COMMIT)
+    when(patient.proxy, COMMIT, skipped=1)
+    assert CALLS[title](patient.registry) == {"create": 1, "seed": 2}[title]
+    assert not patient.proxy.disarm()
+    assert len(patient.actions()[before:]) == {"create": 2, "seed": 0}[title]
+
+
+@CUTS
 @pytest.mark.parametrize("title", ["create", "set_status", "rollback of several", "seed"])
 def test_where_it_can_not_be_told_the_error_has_an_id_for_once(place: Losing, title: str, when: Cut) -> None:
     """Within `busy_timeout`; the same call with that id writes only if the commit did not happen."""

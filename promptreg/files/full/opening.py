@@ -9,6 +9,7 @@ from io import TextIOBase
 from secrets import token_hex
 from typing import IO, Any, TypeAlias
 
+from promptreg.discarding import discard
 from promptreg.errors import InvalidInputError
 from promptreg.files.overwriting import require_no_database
 
@@ -32,15 +33,15 @@ def opened_to_write(out: Place, database: str | None) -> Iterator[Callable[[byte
             part = path
         if part != path:
             require_no_database(path, database)
+        owner = os.getpid()
         file = open(part, "wb" if part == path else "xb")  # noqa: SIM115 (closed below, before it is renamed)
     try:
         yield _translated(file.write)
         with _translating("out", "written"):
             _put_in_place(file, part, path, is_new=is_new)
     except BaseException:
-        with suppress(OSError):
-            file.close()
-        if part != path:
+        discard(file, owner)
+        if part != path and os.getpid() == owner:  # and not in a fork, whose parent goes on
             with suppress(OSError):
                 os.unlink(part)
         raise

@@ -6,11 +6,13 @@ grow with the export. The files have no name, and disappear with the process.
 
 import errno
 import marshal
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import Any, TypeAlias
 
+from promptreg.discarding import discard
 from promptreg.errors import StorageError, StorageFullError
 
 PARTS = 16  # files; a sixteenth of the prompts is in memory at a time
@@ -22,6 +24,7 @@ class Spool:
     """Records of prompts, which are returned part by part: all of one prompt in one part, in their order."""
 
     def __init__(self) -> None:
+        self._owner = os.getpid()
         with _translating():
             self._files = [TemporaryFile() for _ in range(PARTS)]  # noqa: SIM115 (closed by `close`)
 
@@ -40,8 +43,7 @@ class Spool:
     def close(self) -> None:
         """Remove the files."""
         for file in self._files:
-            with suppress(OSError):  # closing writes what is still buffered, which nobody needs any more
-                file.close()
+            discard(file, self._owner)
 
 
 def _records(file: Any) -> Iterator[Record]:

@@ -7,12 +7,14 @@ and would have to ask for the keys of the prompts.)
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from errno import EDQUOT, ENOSPC
 from tempfile import TemporaryFile
 from typing import IO
 
+from promptreg.discarding import discard
 from promptreg.dump import Entry
 from promptreg.errors import StorageError, StorageFullError
 from promptreg.records import Link
@@ -91,13 +93,8 @@ def _file(stack: ExitStack) -> IO[bytes]:
     """Return a new file, which the stack closes."""
     with _translating():
         file = TemporaryFile()  # noqa: SIM115 (closed by the stack)
-    stack.callback(_close, file)
+    stack.callback(discard, file, os.getpid())
     return file
-
-
-def _close(file: IO[bytes]) -> None:
-    with suppress(OSError):  # closing writes what is still buffered, which nobody needs any more
-        file.close()
 
 
 @contextmanager
