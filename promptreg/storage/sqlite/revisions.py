@@ -2,6 +2,9 @@
 
 A commit must be published before its writer returns, as others answer from their caches until then. If that fails, the
 write has still happened; so it returns only once every cache has expired, which takes `CHECK_SECONDS`.
+
+What a commit has written is remembered beside it, for all registries of the file in this process: once the file is
+gone, a check can't tell what has changed.
 """
 
 import time
@@ -9,6 +12,7 @@ from contextlib import suppress
 
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_from_application
 from promptreg.storage.sqlite.readonly import Access
+from promptreg.storage.sqlite.shared import Shared
 from promptreg.storage.sqlite.sidecar import (
     CHECK_SECONDS,
     ChangeSignal,
@@ -17,8 +21,11 @@ from promptreg.storage.sqlite.sidecar import (
     open_sidecar,
     revision_of,
 )
+from promptreg.storage.written import OwnWrites
 
 RETRY_SECONDS = 0.005
+
+_OWN_WRITES: Shared[OwnWrites] = Shared()  # by real path; a forked child goes on with its parent's
 
 
 class Publisher:
@@ -30,6 +37,8 @@ class Publisher:
         self._access = access
         self._removed: ChangeSignal | None = None  # whose file was removed, and which others may still compare
         self.signal = self._open()
+        made = OwnWrites()
+        self.own_writes = made if access is Access.MEMORY else _OWN_WRITES.setdefault(database, made)
         self.waited_for = -1
         """The last revision that could not be published, and so was returned only after every cache had expired."""
 

@@ -32,6 +32,7 @@ from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
 from promptreg.storage.sqlite.revisions import Publisher
 from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
+from promptreg.storage.written import Written
 
 if TYPE_CHECKING:
     from promptreg.dump import Dump, Entry
@@ -111,7 +112,7 @@ class SQLiteStorage:
             yield writer
             if writer.has_applied:
                 handle.let_commits_checkpoint(ticket.is_guarded())
-                is_published = self._commit(handle, writer.revision)
+                is_published = self._commit(handle, writer)
             if writer.has_deleted:
                 self.eraser.note()
             if self.eraser.is_noted() and ticket.is_guarded():
@@ -313,14 +314,18 @@ class SQLiteStorage:
 
     # Committing
 
-    def _commit(self, handle: Handle, revision: int) -> bool:
+    def _commit(self, handle: Handle, writer: "SQLiteWriter") -> bool:
         """Commit, and publish before anybody learns of it; return whether it could be published.
 
         If interrupted, publish that something may have changed, but no revision that may not have been committed.
         """
         handle.require_own()
+        revision = writer.revision
         try:
-            handle.connection.execute("COMMIT")
+            try:
+                handle.connection.execute("COMMIT")
+            finally:  # also where it has failed, as it may hold
+                self.publisher.own_writes.note_written(Written(revision, writer.written))
         except BaseException as error:
             is_unknown = unknown_commits.may_hold(error)
             if is_unknown:
@@ -359,7 +364,7 @@ class SQLiteStorage:
                     return
                 writer.advance()
                 handle.let_commits_checkpoint(ticket.is_guarded())
-                is_published = self._commit(handle, writer.revision)
+                is_published = self._commit(handle, writer)
                 unknown_commits.note_settled(self._real)
         except StorageError as error:
             unknown_commits.note_failed(self._real)
