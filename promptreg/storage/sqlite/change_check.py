@@ -86,7 +86,7 @@ class SQLiteMonitor:
         """Return the report that nothing has changed, or that the file was copied over; None if neither is sure."""
         publisher, file = self._storage.publisher, self._storage.file
         signal = publisher.signal
-        if since.revision < publisher.waited_for or not signal.is_unchanged_since(since.detail.content):
+        if not publisher.has_shown_all_since(since.revision) or not signal.is_unchanged_since(since.detail.content):
             return None
         same = self._if_same(handle, since)
         if same is None:

@@ -41,6 +41,7 @@ class Publisher:
         self.own_writes = made if access is Access.MEMORY else _OWN_WRITES.setdefault(database, made)
         self.waited_for = -1
         """The last revision that could not be published, and so was returned only after every cache had expired."""
+        self._unpublished = -1  # the last revision of which a commit here could not be published, if it has happened
 
     def _open(self) -> ChangeSignal:
         if self._access is Access.MEMORY:
@@ -70,6 +71,20 @@ class Publisher:
         self.signal.publish(revision)
         if self._removed is not None:
             self._removed.publish(revision)
+
+    def publish_doubt(self, revision: int) -> None:
+        """Publish that something may have changed, and no revision, as the commit of that one may not have happened.
+
+        Where that fails, checks of this storage read what has changed: its own connection would not show them.
+        """
+        self._unpublished = revision
+        with suppress(OSError):
+            self.publish(revision - 1)
+            self._unpublished = -1
+
+    def has_shown_all_since(self, revision: int) -> bool:
+        """Return whether whatever this storage has committed after that revision was published."""
+        return revision >= max(self._unpublished, self.waited_for)
 
     def publish_seen(self, revision: int) -> None:
         """Publish the revision of a snapshot; if that fails, wait until every cache has expired, once a revision."""

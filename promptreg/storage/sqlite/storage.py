@@ -330,8 +330,7 @@ class SQLiteStorage:
             is_unknown = unknown_commits.may_hold(error)
             if is_unknown:
                 unknown_commits.note_unknown(self._real)
-            with suppress(OSError):
-                self.publisher.publish(revision - 1)
+            self.publisher.publish_doubt(revision)
             if is_unknown:
                 raise CommitUnknownError(
                     f"The commit to {self.path} failed ({error}), and whether it holds could not be found out.",
@@ -341,8 +340,7 @@ class SQLiteStorage:
         try:
             self.publisher.publish(revision)
         except BaseException as error:
-            with suppress(OSError):
-                self.publisher.publish(revision - 1)
+            self.publisher.publish_doubt(revision)
             if isinstance(error, OSError) and not is_from_application(error):
                 return False
             raise
