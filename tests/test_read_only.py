@@ -1,5 +1,6 @@
 """Read-only media, folders and files: reads are fresh or say what to do, and writes say why they are refused."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from promptreg import NotFoundError, Registry, StorageReadOnlyError
+from promptreg.storage.sqlite import readonly, revisions
+from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.remote import Remote
 
 REMEDY = r"let it write there, or close the other registries, or read a copy made by VACUUM INTO"
@@ -169,6 +172,36 @@ def test_a_change_by_a_writer_that_remains_open_is_seen_by_the_next_read(folder:
                 with writable(folder):
                     writer.update("greet", template=str(number))
                 assert_fresh(reader, str(number))
+
+
+def open_to_read(path: str, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Open a registry that may not write, in this process, where a test has its hands on it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(readonly, "is_writable", lambda path: False)
+        return Registry(path)
+
+
+def test_a_reader_waits_until_others_are_shown_what_it_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a writer is between commit and publication, as a reader that may not write can't publish itself."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    with Registry(path) as writer, Registry(path) as warm, open_to_read(path, monkeypatch) as reader:
+        publisher, slept = writer._core.storage.publisher, []  # type: ignore[attr-defined]
+        assert warm.get("greet").version == reader.get("greet").version == 2
+        with monkeypatch.context() as patch:
+            patch.setattr(Sidecar, "publish", lambda *_: None)
+            writer.update("greet", template="Later")
+        warm._core.cache.generation.until = math.inf  # so that no check every 50 ms helps
+        assert warm.get("greet").version == 2
+
+        def go_on(seconds: float) -> None:
+            slept.append(seconds)
+            publisher.publish(writer.revision)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(revisions.time, "sleep", go_on)
+            assert reader.get("greet").version == 3
+        assert (warm.get("greet").version, len(slept)) == (3, 1)
 
 
 def test_a_change_by_a_writer_that_opens_and_closes_is_seen_by_the_next_read(folder: Path) -> None:

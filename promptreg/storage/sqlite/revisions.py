@@ -19,7 +19,6 @@ from promptreg.storage.sqlite.sidecar import (
     MemorySignal,
     UnwritableSidecar,
     open_sidecar,
-    revision_of,
 )
 from promptreg.storage.written import OwnWrites
 
@@ -46,14 +45,14 @@ class Publisher:
     def _open(self) -> ChangeSignal:
         if self._access is Access.MEMORY:
             return MemorySignal()
-        if self._access is not Access.WRITE:
-            return ChangeSignal()
+        if self._access is Access.READ:
+            return UnwritableSidecar(self._database)
         try:
             return open_sidecar(self._database)
         except OSError as error:
             if error.errno not in NOT_PERMITTED:
                 raise
-            return UnwritableSidecar()
+            return UnwritableSidecar(self._database)
 
     def require_signal(self) -> None:
         """Open the signal again if others don't find it any longer."""
@@ -61,10 +60,6 @@ class Publisher:
             last, self.signal = self.signal, self._open()
             if last.is_writable:
                 self._removed = last
-
-    def is_behind(self, revision: int) -> bool:
-        """Return whether others have not been shown a revision that is committed, as its writer died in between."""
-        return self.signal.is_shared and revision_of(self.signal.read()) < revision
 
     def publish(self, revision: int) -> None:
         """Publish a revision; raises `OSError`."""
@@ -87,14 +82,19 @@ class Publisher:
         return revision >= max(self._unpublished, self.waited_for)
 
     def publish_seen(self, revision: int) -> None:
-        """Publish the revision of a snapshot; if that fails, wait until every cache has expired, once a revision."""
+        """Publish the revision of a snapshot.
+
+        If that fails, wait once a revision, until another process has published it or every cache has expired.
+        """
         try:
             self.signal.publish(revision)
         except OSError as error:
             if is_from_application(error):
                 raise
             if revision != self.waited_for:
-                time.sleep(CHECK_SECONDS)
+                end = time.monotonic() + CHECK_SECONDS
+                while self.signal.is_behind(revision) and time.monotonic() < end:
+                    time.sleep(RETRY_SECONDS)
                 self.waited_for = revision
 
     def publish_late(self, revision: int) -> None:

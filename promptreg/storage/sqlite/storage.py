@@ -97,7 +97,7 @@ class SQLiteStorage:
     def _reader(self, handle: Handle) -> SQLiteReader:
         """Return what reads a snapshot, whose revision is published here if its writer could not."""
         reader = SQLiteReader(handle)
-        if self.publisher.is_behind(reader.revision):
+        if self.publisher.signal.is_behind(reader.revision):
             self.publisher.publish_seen(reader.revision)
         return reader
 
