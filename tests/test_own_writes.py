@@ -1,8 +1,10 @@
 """The file of a registry is gone: nothing is returned that this process itself has written over, not even as stale."""
 
 import itertools
+import math
 import os
 from collections.abc import Iterator
+from contextlib import closing, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -12,9 +14,11 @@ from promptreg import CommitUnknownError, Registry, StorageError
 from promptreg.files.full import import_full
 from promptreg.storage.sqlite import unknown_commits
 from promptreg.storage.sqlite.sidecar import Sidecar
+from tests.bytecodes import At, SoftTimeLimitExceeded, raising
 from tests.faulty import IOERR_FSYNC, install
 from tests.forks import in_child, of_child
 from tests.full import exported
+from tests.test_storage_sqlite import raw
 
 NAMES = ("changed", "kept")
 
@@ -139,6 +143,38 @@ def test_what_an_interrupted_write_has_changed_is_not_returned(
             writer.update("changed", template="2")
     take_away(path)
     assert_not_as_before(reader, "changed")
+
+
+COMMITTING = ("sqlite/storage.py", "sqlite/revisions.py", "sqlite/sidecar.py", "sqlite/system.py", "storage/written.py")
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["there", "gone"])
+def test_wherever_a_write_is_interrupted_no_registry_returns_what_was_before(
+    writer: Registry, reader: Registry, path: str, is_gone: bool
+) -> None:
+    """Neither as current while the file is there, though no check is due, nor as stale once it is gone."""
+    with closing(raw(path)) as connection:
+        for number in itertools.count():
+            for registry in (writer, reader):
+                check(registry)
+                registry.get("changed")
+                registry._core.cache.generation.until = math.inf
+            at = At(number, raising, COMMITTING)
+            with suppress(SoftTimeLimitExceeded):
+                at.run(lambda number=number: writer.update("changed", template=f"at {number}"))
+            if at.left >= 0:
+                break
+            stored = connection.execute("SELECT max(version) FROM versions v WHERE template LIKE '%at%'").fetchone()[0]
+            if is_gone:
+                take_away(path)
+                check(writer)
+                check(reader)
+            for registry in (writer, reader):
+                with suppress(StorageError) if is_gone else nullcontext():
+                    assert registry.get("changed").version == (stored or 1)
+            if is_gone:
+                os.rename(path + ".aside", path)
+    assert number > 100
 
 
 def test_what_a_commit_of_unknown_outcome_may_have_changed_is_not_returned(

@@ -320,28 +320,24 @@ class SQLiteStorage:
         If interrupted, publish that something may have changed, but no revision that may not have been committed.
         """
         handle.require_own()
-        revision = writer.revision
+        written, is_committed = Written(writer.revision, writer.written), False
         try:
-            try:
-                handle.connection.execute("COMMIT")
-            finally:  # also where it has failed, as it may hold
-                self.publisher.own_writes.note_written(Written(revision, writer.written))
+            handle.connection.execute("COMMIT")
+            is_committed = True
+            self.publisher.own_writes.note_written(written)
+            self.publisher.publish(writer.revision)
         except BaseException as error:
-            is_unknown = unknown_commits.may_hold(error)
+            self.publisher.own_writes.note_written(written)
+            is_unknown = not is_committed and unknown_commits.may_hold(error)
             if is_unknown:
                 unknown_commits.note_unknown(self._real)
-            self.publisher.publish_doubt(revision)
+            self.publisher.publish_doubt(writer.revision)
             if is_unknown:
                 raise CommitUnknownError(
                     f"The commit to {self.path} failed ({error}), and whether it holds could not be found out.",
                     reason="commit_unknown",
                 ) from error
-            raise
-        try:
-            self.publisher.publish(revision)
-        except BaseException as error:
-            self.publisher.publish_doubt(revision)
-            if isinstance(error, OSError) and not is_from_application(error):
+            if is_committed and isinstance(error, OSError) and not is_from_application(error):
                 return False
             raise
         return True
