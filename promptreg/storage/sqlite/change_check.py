@@ -91,7 +91,8 @@ class SQLiteMonitor:
         same = self._if_same(handle, since)
         if same is None:
             return None
-        if not signal.is_shared or file.has_same_content(lambda: self._still_holds(since)):
+        is_reopened = handle.snapshot_signature is not None  # where the file is written, see `readonly.is_outdated`
+        if is_reopened or file.has_same_content(lambda: self._still_holds(since)):
             return self._report(same, frozenset())
         if _commits_seen(handle) != same.detail.seen:
             return None

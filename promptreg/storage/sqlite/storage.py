@@ -327,10 +327,10 @@ class SQLiteStorage:
             self.publisher.own_writes.note_written(written)
             self.publisher.publish(writer.revision)
         except BaseException as error:
-            self.publisher.own_writes.note_written(written)
             is_unknown = not is_committed and unknown_commits.may_hold(error)
             if is_unknown:
                 unknown_commits.note_unknown(self._real)
+            self.publisher.own_writes.note_written(written)
             self.publisher.publish_doubt(writer.revision)
             if is_unknown:
                 raise CommitUnknownError(
