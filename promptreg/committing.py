@@ -4,6 +4,9 @@ The plan is made on a read, so a refusal, and a call that changes nothing, takes
 any transaction. If anything was committed meanwhile, the plan is made again inside the write, where it stays true; an
 outcome that is no longer what was vetted is vetted again.
 
+A call that is to be made once takes the lock also where it was made before: its outcome is returned only once all that
+was read of it is durable.
+
 Where a commit's outcome is unknown, it is found out (`resolving.py`). If it has happened, the call returns as if
 nothing had; if not, the call is committed once more, and of that it is only found out.
 """
@@ -95,7 +98,7 @@ class Commit(Generic[P]):
         """Plan, vet and write, and return what was written."""
         with self._transactions.read() as reader:
             proposed, self._seen = self._planned(reader), reader.snapshot
-        if not self._is_to_be_written(proposed):
+        if not proposed.changes and self._once is None:
             note(changed=False)
             return proposed
         while True:
@@ -135,6 +138,7 @@ class Commit(Generic[P]):
                 seen = writer.snapshot
                 is_vetted = self._is_vetted(final, evidence)
                 if is_vetted and self._is_to_be_written(final):
+                    self._unknown = None  # as it has not happened
                     operation = None if self._once is None else self._once.operation(final)
                     applied = _Applied(final, writer.apply(final.changes, operation))
         except CommitUnknownError:
@@ -147,10 +151,12 @@ class Commit(Generic[P]):
         return final, is_vetted
 
     def _found(self, writer: Writer) -> P | None:
-        """Return what the commit before has written, if it has happened after all, and otherwise None."""
+        """Return what the commit before has written, if it has happened after all, and otherwise None.
+
+        That can be told only once the transaction has ended: what it has read is then durable too.
+        """
         unknown = self._unknown
         is_there = unknown is not None and unknown.first is not None and writer.has_event(unknown.first)
-        self._unknown = None
         return unknown.done if unknown is not None and is_there else None
 
     def _planned_again(self, writer: Reader, evidence: Vetted[P] | None) -> P:
@@ -200,6 +206,7 @@ class Commit(Generic[P]):
             final = self._planned(writer) if found is None else found
         if found is not None or not self._is_to_be_written(final):  # as there was no event to be found
             return final, True
+        self._unknown = None
         raise StorageError("The commit failed, was repeated and failed again; nothing was written.", reason="io_error")
 
     def _resolved(self, unknown: CommitUnknownError, resolve: Callable[[], T]) -> T:

@@ -145,11 +145,15 @@ def _seen(prompt: Prompt) -> tuple[int, bool]:
     return prompt.version, prompt.stale
 
 
+def _production(prompt: Prompt) -> tuple[int, bool]:
+    return prompt.labels["production"], prompt.stale
+
+
 READS: list[Read] = [
     lambda registry, name: _seen(registry.get(name)),
     lambda registry, name: _seen(registry.render(name).prompt),  # type: ignore[arg-type]
     lambda registry, name: _seen(registry.get(f"{name}@latest")),
-    lambda registry, name: (registry.get(name).labels["production"], registry.get(name).stale),
+    lambda registry, name: _production(registry.get(name)),
 ]
 SLOW_READS: list[Read] = [
     lambda registry, name: (registry.history(name, limit=1)[0].version, False),
@@ -166,8 +170,9 @@ class Past:
 
     def least(self, prompt: int) -> int:
         """Return the newest version whose call had returned that long ago."""
-        now = time.monotonic()
-        self._said.append((now, [self._board.least(number) for number in range(PROMPTS)]))
+        said = [self._board.least(number) for number in range(PROMPTS)]
+        now = time.monotonic()  # after the board was read, as this thread may have to wait in between
+        self._said.append((now, said))
         while len(self._said) > 1 and self._said[1][0] <= now - self._seconds:
             self._said.popleft()
         return self._said[0][1][prompt]
@@ -317,7 +322,7 @@ def main(path: str, commits: int, freshness: str) -> dict[str, Any]:
         _start(lambda number=number: ReaderProcess(path, board, freshness, number).run()) for number in range(READERS)
     ]
     writers = WriterPool(path, board)
-    writers.run(commits, 120 + commits * 0.05)
+    writers.run(commits, 240 + commits * 0.05)
     reports = [_result(*reader) for reader in readers]
     counted = _result(*_start(lambda: _count(path)))
     return {

@@ -161,13 +161,17 @@ class Proxy:
             yield
         finally:
             self.is_silent = False
-            for link in [*self._links]:
-                link.thaw()
+            self.thaw()
 
     def forget(self) -> None:
         """Forward nothing more on the connections that are open, as a firewall that forgets idle ones."""
         for link in [*self._links]:
             link.freeze()
+
+    def thaw(self) -> None:
+        """Forward again on the connections that are open, with what came meanwhile."""
+        for link in [*self._links]:
+            link.thaw()
 
     # Faults at a message
 

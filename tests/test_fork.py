@@ -22,7 +22,6 @@ def run(name: str, *arguments: object, seconds: float) -> dict[str, Any]:
     return run_program("tests.forks", name, *arguments, seconds=seconds)
 
 
-@pytest.mark.slow
 def assert_forks_lose_nothing(folder: Path, forks: int, seconds: float) -> None:
     report = run("busy", folder, forks, seconds=seconds)
     assert report["errors"] == []
@@ -40,6 +39,7 @@ def assert_forks_lose_nothing(folder: Path, forks: int, seconds: float) -> None:
     assert report["longest"] < 5 * PAUSE_SECONDS
 
 
+@pytest.mark.slow
 def test_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
     """After 20 forks with three busy threads every write is stored, and there was no error, hang or pause."""
     assert_forks_lose_nothing(tmp_path, 20, 120)
@@ -92,7 +92,6 @@ def test_a_process_forked_without_the_hooks_gets_an_error_about_it(tmp_path: Pat
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (3,)
 
 
-@pytest.mark.slow
 def opening_and_forking(path: str, forks: int) -> tuple[list[int], int]:
     """Fork while two threads open and close registries of one file; return the children's statuses and the versions."""
     ended = []

@@ -20,7 +20,7 @@ from promptreg.storage.postgres import dumping, verification
 from promptreg.storage.postgres.statements import Statement
 from tests.conftest import until
 from tests.full import everything_read, exported, imported
-from tests.postgres import fresh_target, split_target
+from tests.postgres import ROOT, fresh_target, split_target
 from tests.storages import everything
 from tests.test_backup import left, out
 from tests.test_postgres_verify import unguarded
@@ -135,15 +135,38 @@ def test_nothing_is_held_once_it_has_ended(registry: Registry, postgres_target: 
     assert left(out) == [out.name]
 
 
+FORKING = """
+import os, sys
+from promptreg import Registry
+from tests.forks import fork
+registry = Registry(sys.argv[1])
+with registry._core.storage.dump() as dump:
+    next(dump.entries)
+    child, _ = fork()
+    if child == 0:
+        sys.stdin.read()
+    os._exit(0)
+"""
+
+
+def test_a_forked_child_keeps_no_dump_of_its_parent_open(registry: Registry, postgres_target: str) -> None:
+    """Where the parent is gone, the server ends its transaction, while the child lives on."""
+    program = [sys.executable, "-c", FORKING, postgres_target]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=ROOT) as parent:
+        parent.wait()
+        until(lambda: open_transactions(postgres_target) == 0)
+        parent.stdin.close()
+
+
 def test_a_server_that_ends_idle_transactions_does_not_end_a_slow_export(postgres_target: str) -> None:
     """The transaction lifts such a limit for itself alone."""
-    limited = f"{postgres_target}&options=-c%20idle_in_transaction_session_timeout%3D100"
+    limited = f"{postgres_target}&options=-c%20idle_in_transaction_session_timeout%3D1000"
     with Registry(limited) as registry:
         registry.create("a", "Hello")
         registry.create("b", "Hello")
         with registry._core.storage.dump() as dump:
             first = next(dump.entries)
-            time.sleep(0.3)
+            time.sleep(1.5)
             assert len([first, *dump.entries]) == sum(dump.counts)
 
 

@@ -4,6 +4,7 @@ import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from io import BufferedRandom, FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -188,22 +189,18 @@ def test_what_the_source_raises_comes_through(entries: list[Entry], postgres_tar
     assert everything(postgres_target) == before
 
 
-class Full:
+class Full(FileIO):
     """A file on a disk that has no room."""
 
-    def __init__(self, file: IO[bytes], code: int) -> None:
-        self._file, self._code = file, code
+    def __init__(self, path: Path, code: int) -> None:
+        super().__init__(path, "w+b")
+        self._code = code
 
-    def __enter__(self) -> "Full":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, _: bytes) -> int:
+    def write(self, _: Any) -> int:
         raise OSError(self._code, "no")
 
 
+@pytest.mark.parametrize("buffer", [1, 1024 * 1024], ids=["at a row", "at the end"])
 @pytest.mark.parametrize(
     ("code", "error", "message"),
     [(errno.ENOSPC, StorageFullError, "is full; make room"), (errno.EIO, StorageError, "can't be used: no")],
@@ -211,14 +208,15 @@ class Full:
 def test_a_folder_for_temporary_files_without_room(
     entries: list[Entry],
     postgres_target: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     code: int,
     error: type[StorageError],
     message: str,
+    buffer: int,
 ) -> None:
-    """The error names the folder, and what to do; nothing was written."""
-    file = loading.TemporaryFile
-    monkeypatch.setattr(loading, "TemporaryFile", lambda: Full(file(), code))
+    """The error names the folder, and what to do, whenever what was buffered is written; nothing is in the database."""
+    monkeypatch.setattr(loading, "TemporaryFile", lambda: BufferedRandom(Full(tmp_path / "full", code), buffer))
     with pytest.raises(error, match=message):
         load(postgres_target, entries)
     monkeypatch.undo()

@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
 
-from promptreg import Registry, StorageBusyError, StorageError, StorageReadOnlyError
+from promptreg import CommitUnknownError, Registry, StorageBusyError, StorageError, StorageReadOnlyError
 from promptreg.errors import PromptregError
 from tests.conftest import until
 from tests.postgres import MISSING_PROGRAMS, ROOT, Server, fresh_target, own_server, programs
@@ -323,6 +324,30 @@ def test_nothing_acknowledged_is_lost_when_a_synchronous_standby_is_promoted(pai
         until(lambda: not registry.get("greet").stale)
         assert set(writers.acknowledged) <= set(stored(registry))
         assert registry.verify() == []
+
+
+def test_a_commit_that_no_standby_has_is_not_acknowledged_though_it_is_there(pair: Pair) -> None:
+    """An administrator ends its session while it waits for the standby, so only the primary has it; then the id tells.
+
+    Nobody who asks for it is told that it holds before the standby has it too.
+    """
+    with Registry(pair.url, busy_timeout=BUSY) as registry:
+        registry.create("greet", "1")
+        pair.synchronise()
+        pair.replication.forget()
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(registry.update, "greet", template="2")
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            until(lambda: execute(pair.primary.url, ended) == [(True,)])
+            with pytest.raises(CommitUnknownError) as caught:
+                call.result()
+        until(lambda: execute(pair.primary.url, ended) == [])
+        view = registry.once(caught.value.details["operation_id"])
+        with pytest.raises(StorageError):
+            view.update("greet", template="2")
+        pair.replication.thaw()
+        assert [healed(lambda: view.update("greet", template="2").version) for _ in range(2)] == [2, 2]
+        assert stored(registry) == ["2", "1"]
 
 
 def test_caches_notice_that_an_asynchronous_standby_had_not_received_everything(pair: Pair) -> None:

@@ -8,7 +8,7 @@ and would have to ask for the keys of the prompts.)
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from errno import EDQUOT, ENOSPC
 from tempfile import TemporaryFile
 from typing import IO
@@ -43,18 +43,23 @@ class Staging:
             self._write(table, (self._rows.owner.id, *row) if table in OWNED else row)
 
     def _write(self, table: str, row: Row) -> None:
-        try:
+        with _translating():
             self._files[table].write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-        except OSError as error:
-            raise _unwritten(error) from error
+
+    def finish(self) -> None:
+        """Write what is still buffered, before anything is held in the database."""
+        with _translating():
+            for file in self._files.values():
+                file.flush()
 
     def statements(self, revision: int) -> Iterator[Statement]:
         """Yield the statements that insert all rows, with this revision."""
-        for table, file in self._files.items():
-            file.seek(0)
-            for rows in _arrays(file):
-                values = (revision, rows) if table in REVISED else (rows,)
-                yield Statement(INSERTS[table], values)
+        with _translating():
+            for table, file in self._files.items():
+                file.seek(0)
+                for rows in _arrays(file):
+                    values = (revision, rows) if table in REVISED else (rows,)
+                    yield Statement(INSERTS[table], values)
 
 
 def _arrays(lines: Iterable[bytes]) -> Iterator[str]:
@@ -75,15 +80,30 @@ def _arrays(lines: Iterable[bytes]) -> Iterator[str]:
 def staged(entries: Iterable[Entry]) -> Iterator[Staging]:
     """Take all entries, and yield their rows."""
     with ExitStack() as stack:
-        staging = Staging({table: stack.enter_context(_file()) for table in COLUMNS})
+        staging = Staging({table: _file(stack) for table in COLUMNS})
         for entry in entries:
             staging.add(entry)
+        staging.finish()
         yield staging
 
 
-def _file() -> IO[bytes]:
+def _file(stack: ExitStack) -> IO[bytes]:
+    """Return a new file, which the stack closes."""
+    with _translating():
+        file = TemporaryFile()  # noqa: SIM115 (closed by the stack)
+    stack.callback(_close, file)
+    return file
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # closing writes what is still buffered, which nobody needs any more
+        file.close()
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
     try:
-        return TemporaryFile()
+        yield
     except OSError as error:
         raise _unwritten(error) from error
 

@@ -68,6 +68,7 @@ class ConnectionPool:
         self._locks: list[CallLock] = [*self._slots, self._watching]
         self._pid = os.getpid()
         self._listener: Closable | None = None
+        self._beside: set[Closable] = set()
         self.is_closed = False
         _POOLS[id(self)] = ref(self, _forget(id(self)))
 
@@ -146,6 +147,15 @@ class ConnectionPool:
         """Close the listener with the other connections, and drop it with them in a forked child."""
         self._listener = listener
 
+    @contextmanager
+    def dropping(self, connection: Closable) -> Iterator[None]:
+        """Drop another connection too in a child that is forked meanwhile: it would keep open what its parent held."""
+        self._beside.add(connection)
+        try:
+            yield
+        finally:
+            self._beside.discard(connection)
+
     def close(self) -> None:
         """Close every connection once the calls of other threads are done; none of another process."""
         with holding_all(self._locks):
@@ -167,6 +177,8 @@ class ConnectionPool:
                 slot.handle.abandon()
         if self._listener is not None:
             self._listener.abandon()
+        for connection in self._beside:
+            connection.abandon()
 
 
 def _at_least(limit: TimeLimit) -> TimeLimit:

@@ -7,7 +7,7 @@ things happen; SQL, connections and errors are in the modules that it imports.
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from promptreg.storage.postgres.failures import Place, commit_unknown, translate
 from promptreg.storage.postgres.heads import Head
 from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.pool import LEAST_WAIT, ConnectionPool
-from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.sessions import COMMIT, Session
 from promptreg.storage.postgres.signals import Mark, mark_of, signal_of
 from promptreg.storage.postgres.transactions import begin_read, begin_write, commit
 from promptreg.storage.postgres.url import read_url
@@ -171,6 +171,8 @@ class PostgresStorage:
             yield writer
             if writer.has_applied:
                 self._commit(session, begun, writer, seen)
+            else:  # what it has read may be of a commit that no standby has yet, and is waited for then
+                session.run(COMMIT)
 
     def _commit(self, session: Session, begun: Head, writer: "PostgresWriter", seen: Mark) -> None:
         """Commit, and tell the signal; where the outcome is unknown, every cache asks before its next answer.
@@ -226,11 +228,9 @@ class PostgresStorage:
         """Connect for one long piece of work, which lets go of no snapshot while its caller is slow."""
         self._connections.require_open()
         session = self._new_session()
-        try:
+        with self._connections.dropping(session), closing(session):
             session.start(self._patience())
             yield session
-        finally:
-            session.close()
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
