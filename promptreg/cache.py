@@ -92,13 +92,9 @@ V = TypeVar("V")
 
 
 class Generation:
-    """The entries that are current while `stamp == seen_stamp`, until `until` on the monotonic clock at most.
+    """The entries that are current while `stamp == seen_stamp`, until `until` on the monotonic clock at most."""
 
-    `written` holds what this registry has changed since the generation began. It counts where the database has
-    disappeared and can report no changes any more.
-    """
-
-    __slots__ = ("entries", "negative", "position", "seen_stamp", "stamp", "until", "written")
+    __slots__ = ("entries", "negative", "position", "seen_stamp", "stamp", "until")
 
     def __init__(
         self,
@@ -114,7 +110,6 @@ class Generation:
         self.entries = entries
         self.negative = negative
         self.until = until
-        self.written: set[Hashable] = set()
 
     def is_current(self) -> bool:
         """Return whether the entries are current. The clock comes first: after `until` the stamp may not be read."""
@@ -149,10 +144,7 @@ class Cache:
 
     def renew(self, report: ChangeReport, until: float) -> Generation:
         """Begin the next generation and return it, or use this one for longer where nothing has changed."""
-        last = self.generation
-        changed = report.changed
-        if report.is_unavailable and changed is not None:
-            changed |= last.written
+        last, changed = self.generation, report.changed
         if report.position is last.position and not changed:
             last.until = until
         else:

@@ -128,7 +128,6 @@ class Commit(Generic[P]):
 
         Where the outcome of a commit before is unknown, return what that one has written, if it has happened.
         """
-        changes: Sequence[Change] = ()
         applied: _Applied[P] | None = None
         try:
             with self._transactions.write() as writer:
@@ -140,14 +139,13 @@ class Commit(Generic[P]):
                 is_vetted = self._is_vetted(final, evidence)
                 if is_vetted and self._is_to_be_written(final):
                     self._unknown = None  # as it has not happened
-                    changes = final.changes
                     operation = None if self._once is None else self._once.operation(final)
-                    applied = _Applied(final, writer.apply(changes, operation))
+                    applied = _Applied(final, writer.apply(final.changes, operation))
         except CommitUnknownError:
             self._unknown = applied
             raise
         finally:
-            self._transactions.note_written(changes)
+            self._transactions.note_written()
         if not is_vetted:
             self._seen = seen
         return final, is_vetted

@@ -21,7 +21,7 @@ from promptreg.lookup import Missing, shown_or_missing
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, stale_copy
-from promptreg.records import Change, Shown
+from promptreg.records import Shown
 from promptreg.rendered import Rendered, rendered_default
 from promptreg.resolving import load_into
 from promptreg.rules import access
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Plan)
 
-MAX_WRITTEN = 1_000  # own changes that are remembered between two checks; of more, the cache is cleared
 _KEY_OF_OTHERS = object()  # begins every key that is not a name, so that no caller can pass one as a name
 _EXACT_TYPES = frozenset({str, int, NoneType})
 
@@ -320,25 +319,10 @@ class Core:
             load_into(self.storage, self, entries)
         finally:
             self.cache.clear()
-            self._check_again()
+            self.note_written()
 
-    def note_written(self, changes: Sequence[Change]) -> None:
-        """Have this registry see at once what it has written, also where it need not see the writes of others at once.
-
-        What it has changed is remembered, should the database disappear before the next check.
-        """
-        self._remember_written(changes)
-        self._check_again()
-
-    def _remember_written(self, changes: Sequence[Change]) -> None:
-        written = self.cache.generation.written
-        if len(written) + len(changes) > MAX_WRITTEN:
-            self.cache.clear()
-            return
-        for subject in (change.subject for change in changes):
-            written.update((subject.id, (subject.namespace, subject.name)))
-
-    def _check_again(self) -> None:
+    def note_written(self) -> None:
+        """Have this registry see at once what it has written, also where it need not see what others write."""
         if not self.cache.compares:
             self.expire()
 

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
-from promptreg.records import Change, Link
+from promptreg.records import Link
 from promptreg.storage.base import Reader, Storage, Writer
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Transactions(Protocol):
         """Begin the one write transaction."""
         ...
 
-    def note_written(self, changes: Sequence[Change]) -> None:
+    def note_written(self) -> None:
         """Have this registry see at once what it has written."""
         ...
 

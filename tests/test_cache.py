@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
-from promptreg import NotModifiableError, Registry, StorageError, core
+from promptreg import NotModifiableError, Registry, StorageError
 from promptreg.cache import Cache
+from promptreg.storage import written
 from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.storage import SQLiteStorage
@@ -154,14 +155,15 @@ def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
 def test_after_any_number_of_its_changes_a_registry_returns_nothing_outdated(
     path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
 ) -> None:
-    """After fewer, as many, or more changes than are remembered, and removal of the file, none is returned outdated."""
-    monkeypatch.setattr(core, "MAX_WRITTEN", 4)
+    """After fewer, as many, or more commits than are remembered, and removal of the file, none is returned outdated."""
+    monkeypatch.setattr(written, "MAX_WRITTEN", 4)
     names = [f"p{number}" for number in range(count)]
     with Registry(path) as registry:
         for name in names:
             registry.create(name, "Hello")
         assert [registry.get(name).status for name in names] == ["active"] * count
-        registry.set_status(names, "disabled")
+        for name in names:
+            registry.disable(name)
         Path(path).rename(tmp_path / "aside.db")
         for name in names:
             with pytest.raises(StorageError, match="was removed while it was open"):

@@ -1,6 +1,7 @@
 """Faults: a commit with an unknown outcome, a failing disk, a file that was temporarily not writable."""
 
 import itertools
+import math
 import os
 import sqlite3
 import threading
@@ -295,6 +296,35 @@ def test_a_failure_to_publish_does_not_fail_the_write_and_leaves_no_cache_stale(
         if attempts == 10_000:
             assert stale.get("greet").version == 2
         assert opened.get("uncached").version == other.get("uncached").version == 1
+
+
+def test_no_thread_keeps_what_was_before_a_commit_that_can_not_be_published(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of another thread, while the writer waits for caches to expire, makes none last longer."""
+    Registry(path).create("greet", "One")
+    failures, seen = itertools.count(), []
+    with Registry(path) as registry:
+        assert registry.get("greet").version == 1
+        cache = registry._core.cache
+
+        def check() -> None:
+            cache.generation.until = -math.inf
+            seen.append(registry.get("greet").version)
+            cache.generation.until = math.inf  # as if the writer returned before the outcome of this check expires
+
+        def fail(self: Sidecar, revision: int) -> None:
+            if next(failures) == 2:  # after the commit's own attempts
+                thread = threading.Thread(target=check)
+                thread.start()
+                thread.join()
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Sidecar, "publish", fail)
+            assert registry.update("greet", template="Two").version == 2
+        assert len(seen) == 1
+        assert registry.get("greet").version == 2
 
 
 @pytest.mark.slow

@@ -123,6 +123,29 @@ def test_others_see_at_once_a_commit_whose_publication_fails(
         assert other.get("greet").template == "Hi"
 
 
+@pytest.mark.sqlite
+def test_a_registry_sees_its_own_commit_that_was_interrupted_and_could_not_be_published(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first check used the connection that commits, to which its own commits don't show."""
+    Registry(path).create("greet", "Hello")
+    failures = [OSError(errno.EIO, "I/O"), KeyboardInterrupt()]
+
+    def fail(self: Sidecar, revision: int) -> None:
+        raise failures.pop()
+
+    with Registry(path) as registry:
+        assert registry.get("greet").template == "Hello"
+        with monkeypatch.context() as patch:
+            patch.setattr(Sidecar, "publish", fail)
+            with pytest.raises(KeyboardInterrupt):
+                registry.update("greet", template="Hi")
+        assert failures == []
+        for _ in range(2):
+            registry._core.cache.generation.until = -math.inf  # so that it checks, as it does every 50 ms
+            assert registry.get("greet").template == "Hi"
+
+
 def test_closing_closes_even_if_erasing_fails(registry: Registry, path: str) -> None:
     """If bytes can't be erased, erasing remains due, and the registry is closed; closing again does nothing."""
     registry.create("secret", "zanzibar")

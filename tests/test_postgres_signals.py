@@ -3,16 +3,8 @@
 import threading
 from collections.abc import Hashable
 
-from promptreg.storage.postgres.signals import (
-    MAX_REVISION,
-    MAX_WRITTEN,
-    Signal,
-    Written,
-    mark_of,
-    revision_of,
-    signal_of,
-    stamp_of,
-)
+from promptreg.storage.postgres.signals import MAX_REVISION, Signal, mark_of, revision_of, signal_of, stamp_of
+from promptreg.storage.written import MAX_WRITTEN, Written
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
 

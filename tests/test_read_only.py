@@ -1,18 +1,22 @@
 """Read-only media, folders and files: reads are fresh or say what to do, and writes say why they are refused."""
 
+import math
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptreg import NotFoundError, Registry, StorageReadOnlyError
+from promptreg import NotFoundError, Registry, StorageError, StorageReadOnlyError
+from promptreg.storage.sqlite import readonly, revisions
+from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.remote import Remote
+from tests.test_storage_sqlite import raw
 
 REMEDY = r"let it write there, or close the other registries, or read a copy made by VACUUM INTO"
 
@@ -169,6 +173,55 @@ def test_a_change_by_a_writer_that_remains_open_is_seen_by_the_next_read(folder:
                 with writable(folder):
                     writer.update("greet", template=str(number))
                 assert_fresh(reader, str(number))
+
+
+def open_to_read(path: str, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Open a registry that may not write, in this process, where a test has its hands on it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(readonly, "is_writable", lambda path: False)
+        return Registry(path)
+
+
+def test_a_reader_waits_until_others_are_shown_what_it_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a writer is between commit and publication, as a reader that may not write can't publish itself."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    with Registry(path) as writer, Registry(path) as warm, open_to_read(path, monkeypatch) as reader:
+        publisher, slept = writer._core.storage.publisher, []  # type: ignore[attr-defined]
+        assert warm.get("greet").version == reader.get("greet").version == 2
+        with monkeypatch.context() as patch:
+            patch.setattr(Sidecar, "publish", lambda *_: None)
+            writer.update("greet", template="Later")
+        warm._core.cache.generation.until = math.inf  # so that no check every 50 ms helps
+        assert warm.get("greet").version == 2
+
+        def go_on(seconds: float) -> None:
+            slept.append(seconds)
+            publisher.publish(writer.revision)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(revisions.time, "sleep", go_on)
+            assert reader.get("greet").version == 3
+        assert (warm.get("greet").version, len(slept)) == (3, 1)
+
+
+def test_a_reader_notices_a_file_that_was_copied_over_its_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a writer, whose log makes it read the file itself; checkpoints and commits are no replacement."""
+    path, older = str(folder / "prompts.db"), tmp_path / "older.db"
+    fill(path)
+    shutil.copyfile(path, older)
+    with Registry(path) as writer, open_to_read(path, monkeypatch) as reader, closing(raw(path)) as tool:
+        for number in range(3):
+            writer.update("greet", template=f"{number}")
+            tool.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            for _ in range(2):
+                assert (reader.get("greet").template, reader.get("greet").stale) == (f"{number}", False)
+        shutil.copyfile(older, path)
+        assert (reader.get("greet").template, reader.get("greet").stale) == ("2", True)
+        with pytest.raises(StorageError, match="was replaced while it was open"):
+            reader.list()
 
 
 def test_a_change_by_a_writer_that_opens_and_closes_is_seen_by_the_next_read(folder: Path) -> None:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from promptreg.storage.base import ChangeReport, Position, StorageSettings
 from promptreg.storage.deadlines import TimeLimit
 from promptreg.storage.postgres.listening import Answer, Listener
-from promptreg.storage.postgres.signals import Mark, Signal, Written, as_stamp, revision_of
+from promptreg.storage.postgres.signals import Mark, Signal, as_stamp, revision_of
+from promptreg.storage.written import Written
 
 CHECK_SECONDS = 0.001  # between two looks at the socket
 BEAT_SECONDS = 0.05  # between two questions for the newest commit, which cover a lost notification

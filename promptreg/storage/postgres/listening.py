@@ -20,9 +20,10 @@ from psycopg.pq import ConnStatus, ExecStatus, PollingStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from promptreg.storage.postgres.connecting import Connector
-from promptreg.storage.postgres.signals import Mark, Signal, Written, mark_of, revision_of, stamp_of
+from promptreg.storage.postgres.signals import Mark, Signal, mark_of, revision_of, stamp_of
 from promptreg.storage.postgres.statements import SCHEMA
 from promptreg.storage.postgres.wire import close_socket, is_ready
+from promptreg.storage.written import Written
 
 NEVER = float("inf")
 SILENCE = 5.0  # seconds without an answer, after which another connection is made

@@ -13,15 +13,13 @@ There is no lock, because a fork or a signal handler could leave it held. Thread
 """
 
 import os
-from collections import deque
-from collections.abc import Hashable, Iterable
 
 from promptreg.storage.base import Stamp
+from promptreg.storage.written import OwnWrites
 
 REVISION_BYTES, STAMP_BYTES = 8, 16
 MARK_BYTES = REVISION_BYTES + STAMP_BYTES
 MAX_REVISION = 2**63 - 1
-MAX_WRITTEN = 100  # commits of this process, of which it is remembered what they changed
 
 Mark = bytes
 _WHOLE = slice(None)  # made here, as making one may run the garbage collector, and with it another thread
@@ -47,28 +45,14 @@ def as_stamp(mark: bytes | bytearray) -> memoryview:
     return memoryview(mark).cast("Q")
 
 
-class Written:
-    """What a commit of this process has changed: ids of prompts, and their namespaces and names; None is everything."""
-
-    __slots__ = ("mark", "subjects")
-
-    def __init__(self, mark: Mark, subjects: Iterable[Hashable] | None) -> None:
-        self.mark = mark
-        self.subjects = None if subjects is None else frozenset(subjects)
-
-    def again(self) -> "Written":
-        """Return another one that says the same, to be noted once more."""
-        return Written(self.mark, self.subjects)
-
-
-class Signal:
-    """The newest commit that this process knows of in one database."""
+class Signal(OwnWrites):
+    """The newest commit that this process knows of in one database, and what it has written there itself."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._content = bytearray(MARK_BYTES)
         self.stamp: Stamp = as_stamp(self._content)
         """The live stamp, which caches compare."""
-        self._written: deque[Written] = deque(maxlen=MAX_WRITTEN)
 
     def read(self) -> Mark:
         """Return the mark of this moment; whoever sends a statement reads it before."""
@@ -101,31 +85,6 @@ class Signal:
             seen = self.read()
             if self._exchange(seen, seen[:REVISION_BYTES] + os.urandom(STAMP_BYTES)):
                 return
-
-    def note_written(self, written: Written) -> None:
-        """Remember what a commit of this process has changed, or may have, once the signal was told of it.
-
-        No cache of this process returns that from before, not even as stale, where the server does not answer what else
-        has changed.
-        """
-        self._written.append(written)
-
-    def last_written(self) -> Written | None:
-        """Return what was noted last: whatever the server is asked from now on, its answer has seen that."""
-        return self._written[-1] if self._written else None
-
-    def written_since(self, last: Written | None, mark: Mark) -> frozenset[Hashable] | None:
-        """Return what was noted after `last`, but not by the commit `mark`; None for everything, or if it is forgotten.
-
-        It is the order of the notes that counts, as revisions are used again where a server has lost commits. That
-        commit may have been announced to others before it was noted.
-        """
-        written = [*self._written]
-        known = next((place for place in reversed(range(len(written))) if written[place] is last), None)
-        if known is None and (last is not None or len(written) == MAX_WRITTEN):
-            return None
-        later = [each.subjects for each in written[0 if known is None else known + 1 :] if each.mark != mark]
-        return None if None in later else frozenset().union(*(subjects for subjects in later if subjects is not None))
 
     def _exchange(self, seen: Mark, new: Mark) -> bool:
         """Replace the mark if it is still the one that was seen; return whether it was."""

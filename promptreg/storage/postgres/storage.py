@@ -27,9 +27,10 @@ from promptreg.storage.postgres.heads import Head
 from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.pool import LEAST_WAIT, ConnectionPool
 from promptreg.storage.postgres.sessions import COMMIT, Session
-from promptreg.storage.postgres.signals import Mark, Written, mark_of, signal_of
+from promptreg.storage.postgres.signals import Mark, mark_of, signal_of
 from promptreg.storage.postgres.transactions import begin_read, begin_write, commit
 from promptreg.storage.postgres.url import read_url
+from promptreg.storage.written import Written
 
 if TYPE_CHECKING:
     from promptreg.dump import Dump, Entry

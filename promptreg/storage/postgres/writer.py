@@ -32,6 +32,7 @@ from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.transactions import allow_silence
 from promptreg.storage.postgres.words import search_row
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, read_version, version_row
+from promptreg.storage.written import subjects_of
 
 if TYPE_CHECKING:
     from promptreg.storage.postgres.loading import Staging
@@ -64,7 +65,7 @@ class PostgresWriter(PostgresReader):
         head = self._raise_revision()
         shown = self._shown_before(changes)
         if self.written is not None:
-            self.written.update(*((each.subject.id, (each.subject.namespace, each.subject.name)) for each in changes))
+            self.written.update(subjects_of(changes))
         self.forget()
         moved: list[Container] = []
         for is_deletion, group in groupby(changes, key=lambda change: change.after is None):

@@ -23,6 +23,7 @@ from promptreg.storage.sqlite.reader import data_version, revision_in
 from promptreg.storage.sqlite.revisions import Publisher
 from promptreg.storage.sqlite.sidecar import revision_of
 from promptreg.storage.sqlite.unknown_commits import unsettled
+from promptreg.storage.written import Written
 
 MAX_ROUNDS = 5  # of reading the stamp and a snapshot, until they agree
 # Codes that reading a registry never fails with, so another file was copied over it.
@@ -48,11 +49,15 @@ class Watched(Protocol):
 
 
 class Detail(NamedTuple):
-    """The detail of a position: the stamp's bytes, the last event's number and hash, and `_commits_seen`."""
+    """The detail of a position: the stamp's bytes, the last event's number and hash, and `_commits_seen`.
+
+    `written` is what this process had written last: the position has seen that, or the cache has dropped it.
+    """
 
     content: bytes
     link: tuple[int, str]
     seen: tuple[int, int]
+    written: Written | None
 
 
 class SQLiteMonitor:
@@ -81,12 +86,13 @@ class SQLiteMonitor:
         """Return the report that nothing has changed, or that the file was copied over; None if neither is sure."""
         publisher, file = self._storage.publisher, self._storage.file
         signal = publisher.signal
-        if since.revision < publisher.waited_for or not signal.is_unchanged_since(since.detail.content):
+        if not publisher.has_shown_all_since(since.revision) or not signal.is_unchanged_since(since.detail.content):
             return None
         same = self._if_same(handle, since)
         if same is None:
             return None
-        if not signal.is_shared or file.has_same_content(lambda: self._still_holds(since)):
+        is_reopened = handle.snapshot_signature is not None  # where the file is written, see `readonly.is_outdated`
+        if is_reopened or file.has_same_content(lambda: self._still_holds(since)):
             return self._report(same, frozenset())
         if _commits_seen(handle) != same.detail.seen:
             return None
@@ -110,7 +116,13 @@ class SQLiteMonitor:
         return ChangeReport(position, self._storage.publisher.signal.stamp, changed, is_unavailable)
 
     def _unavailable(self, since: Position) -> ChangeReport:
-        return self._report(since, frozenset(), is_unavailable=True)
+        """Report that what is cached may only be returned as stale, without what this process has written since."""
+        own_writes = self._storage.publisher.own_writes
+        last = own_writes.last_written()  # read first, as another thread may write meanwhile
+        written = own_writes.written_since(since.detail.written, since.revision)
+        if last is not since.detail.written:
+            since = since._replace(detail=since.detail._replace(written=last))
+        return self._report(since, written, is_unavailable=True)
 
     def _if_same(self, handle: Handle, since: Position) -> Position | None:
         """Return the position if nothing was committed since, with what this connection has seen."""
@@ -139,12 +151,13 @@ class SQLiteMonitor:
             return False if is_doubtful and self._storage.diagnosis.is_damage(error) is not False else None
 
     def _read_changes(self, handle: Handle, content: bytes, since: Position | None) -> ChangeReport:
-        seen = _commits_seen(handle)  # read first, so that the next check sees a commit that comes in between
+        # Both are read first, so that the next check sees a commit that comes in between.
+        seen, written = _commits_seen(handle), self._storage.publisher.own_writes.last_written()
         connection = handle.connection
         try:
             connection.execute("BEGIN")
             self._storage.require_known_schema(connection)
-            detail = Detail(content, event_chain.last_link(connection), seen)
+            detail = Detail(content, event_chain.last_link(connection), seen, written)
             position = Position(self._storage.publisher.signal.as_stamp(content), revision_in(connection), detail)
             if erasure.progress(connection).is_due:
                 self._storage.eraser.note()

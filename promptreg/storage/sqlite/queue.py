@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from struct import Struct
 from typing import NamedTuple
-from weakref import ref
 
 from promptreg.errors import StorageError
 from promptreg.storage.deadlines import Deadline
@@ -29,6 +28,7 @@ from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.companion_files import open_beside
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_from_application
 from promptreg.storage.sqlite.files import identity, identity_at
+from promptreg.storage.sqlite.shared import Shared
 
 SUFFIX = "-promptreg-queue"
 NUMBERS = Struct("<QQQ")  # the fields of `Numbers`, at the start of the file
@@ -125,8 +125,7 @@ class WriterQueue(CallLock):
     def forked(self) -> None:
         """Reset in a forked child, which has none of the parent's threads, and become its queue of the database."""
         self.renew()
-        mine = self._database, os.getpid()
-        _QUEUES[mine] = _kept(mine, self)
+        _QUEUES.replace((self._database, os.getpid()), self)
 
     def _enter(self, deadline: Deadline) -> Ticket:
         """Take a number and wait for its turn; take another one where it is passed over meanwhile."""
@@ -215,7 +214,7 @@ class WriterQueue(CallLock):
             system.unlock_bytes(file.descriptor)
 
 
-_QUEUES: dict[tuple[str, int], ref[WriterQueue]] = {}  # by database and process
+_QUEUES: Shared[WriterQueue] = Shared()  # by database and process
 
 
 def queue_of(database: str) -> WriterQueue:
@@ -223,22 +222,7 @@ def queue_of(database: str) -> WriterQueue:
 
     A child never gets its parent's, in which a thread that only the parent has may hold a place.
     """
-    mine, made = (database, os.getpid()), WriterQueue(database)
-    while True:
-        known = _QUEUES.setdefault(mine, _kept(mine, made))  # in one step, as other threads open the file too
-        queue = known()
-        if queue is not None:
-            return queue
-        _drop(mine, known)
-
-
-def _kept(mine: tuple[str, int], queue: WriterQueue) -> ref[WriterQueue]:
-    return ref(queue, lambda dead: _drop(mine, dead))
-
-
-def _drop(mine: tuple[str, int], dead: ref[WriterQueue]) -> None:
-    if _QUEUES.get(mine) is dead:
-        _QUEUES.pop(mine, None)
+    return _QUEUES.setdefault((database, os.getpid()), WriterQueue(database))
 
 
 def _numbers(descriptor: int) -> Numbers:

@@ -5,14 +5,15 @@ are new with each publication. A publication is one `pwrite`; readers map the fi
 
 The protocol: nobody returns or caches data of a revision before the sidecar has shown that revision or a later one. So
 a writer publishes after its COMMIT and before its caller learns of it; a reader whose snapshot is newer than the
-sidecar, as its writer died in between, publishes first; and what a cache has loaded is current for as long as the stamp
-is the one that was read before the snapshot was taken.
+sidecar, as its writer died in between, publishes first or, where it may not write, waits until every cache has expired;
+and what a cache has loaded is current for as long as the stamp is the one that was read before the snapshot was taken.
 
 The sidecar is never shortened and never locked. If another tool truncates it, a process that reads its map at that
 moment is ended by SIGBUS. So the map is only read for `CHECK_SECONDS` after a check; a check reads the file by `pread`,
 and makes it whole again.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,10 @@ class ChangeSignal:
         """Return whether, as far as the signal shows, nothing was published since that was read."""
         return self.read() == content
 
+    def is_behind(self, revision: int) -> bool:
+        """Return whether others have not been shown a revision that is committed, as its writer died in between."""
+        return self.is_shared and revision_of(self.read()) < revision
+
     def publish(self, revision: int) -> None:
         """Publish a revision."""
 
@@ -60,7 +65,26 @@ class ChangeSignal:
 
 
 class UnwritableSidecar(ChangeSignal):
-    """A sidecar that this process may not write, though it may write the database: it only reads until that changes."""
+    """A sidecar that this process may not write: it only reads, and can't show others what it has read."""
+
+    def __init__(self, database: str) -> None:
+        """Begin for a real path, beside which there may be none."""
+        self._path = database + SIDECAR
+
+    def is_behind(self, revision: int) -> bool:
+        """Return whether others have not been shown that revision; without a sidecar there are no others."""
+        try:
+            descriptor = system.open_file(self._path, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            return revision_of(_read_stamp(descriptor)) < revision
+        finally:
+            os.close(descriptor)
+
+    def publish(self, revision: int) -> None:
+        """Raise `OSError`."""
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
 
     def is_current_file(self) -> bool:
         """Return False, so that each check tries again."""

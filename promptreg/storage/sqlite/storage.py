@@ -32,6 +32,7 @@ from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
 from promptreg.storage.sqlite.revisions import Publisher
 from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
+from promptreg.storage.written import Written
 
 if TYPE_CHECKING:
     from promptreg.dump import Dump, Entry
@@ -96,7 +97,7 @@ class SQLiteStorage:
     def _reader(self, handle: Handle) -> SQLiteReader:
         """Return what reads a snapshot, whose revision is published here if its writer could not."""
         reader = SQLiteReader(handle)
-        if self.publisher.is_behind(reader.revision):
+        if self.publisher.signal.is_behind(reader.revision):
             self.publisher.publish_seen(reader.revision)
         return reader
 
@@ -111,7 +112,7 @@ class SQLiteStorage:
             yield writer
             if writer.has_applied:
                 handle.let_commits_checkpoint(ticket.is_guarded())
-                is_published = self._commit(handle, writer.revision)
+                is_published = self._commit(handle, writer)
             if writer.has_deleted:
                 self.eraser.note()
             if self.eraser.is_noted() and ticket.is_guarded():
@@ -313,32 +314,30 @@ class SQLiteStorage:
 
     # Committing
 
-    def _commit(self, handle: Handle, revision: int) -> bool:
+    def _commit(self, handle: Handle, writer: "SQLiteWriter") -> bool:
         """Commit, and publish before anybody learns of it; return whether it could be published.
 
         If interrupted, publish that something may have changed, but no revision that may not have been committed.
         """
         handle.require_own()
+        written, is_committed = Written(writer.revision, writer.written), False
         try:
             handle.connection.execute("COMMIT")
+            is_committed = True
+            self.publisher.own_writes.note_written(written)
+            self.publisher.publish(writer.revision)
         except BaseException as error:
-            is_unknown = unknown_commits.may_hold(error)
+            is_unknown = not is_committed and unknown_commits.may_hold(error)
             if is_unknown:
                 unknown_commits.note_unknown(self._real)
-            with suppress(OSError):
-                self.publisher.publish(revision - 1)
+            self.publisher.own_writes.note_written(written)
+            self.publisher.publish_doubt(writer.revision)
             if is_unknown:
                 raise CommitUnknownError(
                     f"The commit to {self.path} failed ({error}), and whether it holds could not be found out.",
                     reason="commit_unknown",
                 ) from error
-            raise
-        try:
-            self.publisher.publish(revision)
-        except BaseException as error:
-            with suppress(OSError):
-                self.publisher.publish(revision - 1)
-            if isinstance(error, OSError) and not is_from_application(error):
+            if is_committed and isinstance(error, OSError) and not is_from_application(error):
                 return False
             raise
         return True
@@ -359,7 +358,7 @@ class SQLiteStorage:
                     return
                 writer.advance()
                 handle.let_commits_checkpoint(ticket.is_guarded())
-                is_published = self._commit(handle, writer.revision)
+                is_published = self._commit(handle, writer)
                 unknown_commits.note_settled(self._real)
         except StorageError as error:
             unknown_commits.note_failed(self._real)

@@ -4,7 +4,7 @@ What a row holds is in `rows.py`. Beginning, committing and rolling back are in 
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from promptreg.records import Change, Container, Link, Operation
@@ -16,6 +16,7 @@ from promptreg.storage.sqlite.batches import inserts, updates
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.reader import SQLiteReader
+from promptreg.storage.written import subjects_of
 
 if TYPE_CHECKING:
     from promptreg.storage.sqlite.loading import Staging
@@ -28,12 +29,16 @@ class SQLiteWriter(SQLiteReader):
         super().__init__(handle)
         self.has_applied = self.has_deleted = False
         self.is_refused = _is_read_only(handle.connection)
+        self.written: set[Hashable] | None = set()
+        """Ids of the prompts that were written, and their namespaces and names; None where everything was loaded."""
 
     def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
         """Write the changes, remember the operation, increase the revision by one, and return the first event."""
         self.revision += 1
         self.has_applied = True
         self._last = None
+        if self.written is not None:
+            self.written.update(subjects_of(changes))
         moved: list[Container] = []
         for change in changes:
             if change.after is None:
@@ -57,7 +62,7 @@ class SQLiteWriter(SQLiteReader):
         """Write everything that was staged into a database that holds nothing; raise `ConflictError` for any other."""
         self.require_empty()
         self.revision += 1
-        self.has_applied = True
+        self.has_applied, self.written = True, None
         staging.copy_to(self._connection, self.revision)
         last = event_chain.last_link(self._connection)
         written = "UPDATE registry SET revision = ?, last_event = ?, last_hash = ?"
