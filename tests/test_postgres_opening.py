@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from promptreg import (
     StorageError,
     StorageReadOnlyError,
 )
+from promptreg.storage.postgres import connecting
 from tests.postgres import split_target
 from tests.proxy import MARGIN
 from tests.test_postgres_url import said
@@ -285,6 +287,18 @@ def test_a_role_without_a_connection_left_is_told_what_to_raise(
     with refused(StorageBusyError, "busy") as messages:
         Registry(target_of(role, postgres_target), busy_timeout=0.1)
     assert "max_connections" in messages[0]
+
+
+def test_a_connection_that_the_server_has_left_a_moment_later_is_waited_for(
+    postgres_target: str, execute: Execute, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a break, of which the server may learn later; so the outcome of a commit is found out then too."""
+    Registry(postgres_target).close()
+    execute(*(grant.format(role) for grant in GRANTS), f"ALTER ROLE {role} CONNECTION LIMIT 0")
+    lifting = SimpleNamespace(sleep=lambda _: execute(f"ALTER ROLE {role} CONNECTION LIMIT -1"))
+    monkeypatch.setattr(connecting, "time", lifting)
+    with Registry(target_of(role, postgres_target)) as registry:
+        assert registry.create("greet", "Hello").version == 1
 
 
 def test_a_wrong_database_or_role_is_refused_by_the_server(postgres_target: str) -> None:

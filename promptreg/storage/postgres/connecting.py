@@ -6,6 +6,7 @@ that takes.
 """
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -23,6 +24,7 @@ from promptreg.storage.postgres.url import PostgresURL
 from promptreg.storage.postgres.wire import BAD, RefusedError, TooManyError, UnreachableError, is_ready
 
 OLDEST_SERVER = 13
+PAUSE = 0.1  # seconds until a server without a connection left is asked again
 UTF8 = b"UTF8"
 DEFAULTS: Mapping[str, str] = {
     "fallback_application_name": "promptreg",
@@ -58,8 +60,19 @@ class Connector:
     def connect(self, limit: TimeLimit) -> PGconn:
         """Connect; raise `UnreachableError` or `RefusedError` where no address answers as it should.
 
+        A server that has no connection left is asked again until the limit: of one that broke it may not know yet.
         Raises `StorageError` where the database is none that a registry can be in.
         """
+        deadline = Deadline(limit.left())
+        while True:
+            try:
+                return self._connect_to_any(deadline)
+            except TooManyError:
+                if deadline.left() <= PAUSE:
+                    raise
+            time.sleep(PAUSE)
+
+    def _connect_to_any(self, limit: Deadline) -> PGconn:
         failures: list[psycopg.Error] = []
         attempts = self._attempts()
         for position, attempt in enumerate(attempts):
