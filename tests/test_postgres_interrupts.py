@@ -62,7 +62,9 @@ TRACED = Traced(FILES, is_free)
 
 
 def places(verb: str, registry: Registry, request: pytest.FixtureRequest) -> list[int]:
-    return chosen(places_of(verb, registry, FILES), request, PLACES)
+    """Return places that each run of a verb has, also where it need not wait for an answer in several steps."""
+    count = min(places_of(verb, registry, FILES) for _ in range(5))
+    return chosen(count, request, PLACES)
 
 
 @pytest.mark.parametrize("verb", VERBS)
