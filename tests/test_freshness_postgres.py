@@ -21,8 +21,9 @@ from promptreg import NotFoundError, Prompt, Registry, StorageBusyError, Storage
 from tests.conftest import until
 from tests.forks import in_child, of_child
 from tests.otel import tracing
+from tests.places import BUSY, MARGIN, Place, healed, listen, listener_of, warm
 from tests.postgres import connected, fresh_target, split_target
-from tests.proxy import BUSY, MARGIN, Link, Place, Proxy, healed, listen, listener_of, warm
+from tests.proxy import Link, Proxy
 from tests.remote import Remote
 from tests.storages import wait_for_answers
 from tests.test_freshness import CHANGES, assert_seen_at_once, run_stress

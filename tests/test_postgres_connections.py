@@ -14,8 +14,9 @@ import pytest
 from promptreg import CommitUnknownError, Registry, StorageBusyError, StorageError
 from promptreg.errors import PromptregError
 from tests.conftest import until
+from tests.places import BUSY, MARGIN, PATIENT, Place, healed, listen, listener_of, warm
 from tests.postgres import ROOT, drop_schema, fresh_target, split_target
-from tests.proxy import BUSY, MARGIN, PATIENT, Link, Place, Proxy, healed, listen, listener_of, warm
+from tests.proxy import Link, Proxy
 from tests.storages import everything
 
 pytestmark = pytest.mark.postgres

@@ -9,8 +9,8 @@ import pytest
 
 from promptreg import Registry, StorageBusyError, StorageError, StorageFullError, StorageReadOnlyError
 from tests.conftest import until
+from tests.places import BUSY, MARGIN
 from tests.postgres import connected, split_target
-from tests.proxy import BUSY, MARGIN
 from tests.test_postgres_connections import timed
 
 pytestmark = pytest.mark.postgres

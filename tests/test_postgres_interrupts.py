@@ -24,7 +24,7 @@ from tests.bytecodes import (
     refusals_of_nested_calls,
 )
 from tests.forks import target
-from tests.proxy import listen
+from tests.places import listen
 from tests.remote import run_program
 from tests.test_postgres_pool import connections, named
 

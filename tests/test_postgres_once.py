@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from promptreg import CommitUnknownError, Registry
+from tests.places import BUSY, MARGIN, PATIENT, Place
 from tests.postgres import connected
-from tests.proxy import BUSY, MARGIN, PATIENT, Link, Place, Proxy
+from tests.proxy import Link, Proxy
 from tests.storages import everything
 
 pytestmark = pytest.mark.postgres

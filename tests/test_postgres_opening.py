@@ -22,8 +22,8 @@ from promptreg import (
     StorageReadOnlyError,
 )
 from promptreg.storage.postgres import connecting
+from tests.places import MARGIN
 from tests.postgres import split_target
-from tests.proxy import MARGIN
 from tests.test_postgres_url import said
 
 pytestmark = pytest.mark.postgres

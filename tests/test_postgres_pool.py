@@ -15,8 +15,8 @@ import pytest
 
 from promptreg import Registry, StorageBusyError, StorageError
 from tests.conftest import until
+from tests.places import PATIENT, listen
 from tests.postgres import split_target
-from tests.proxy import PATIENT, listen
 
 pytestmark = pytest.mark.postgres
 

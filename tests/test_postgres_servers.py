@@ -20,8 +20,9 @@ import pytest
 from promptreg import CommitUnknownError, Registry, StorageBusyError, StorageError, StorageReadOnlyError
 from promptreg.errors import PromptregError
 from tests.conftest import until
+from tests.places import BUSY, MARGIN, PATIENT, healed, warm
 from tests.postgres import MISSING_PROGRAMS, ROOT, Server, fresh_target, own_server, programs
-from tests.proxy import BUSY, MARGIN, PATIENT, Proxy, healed, warm
+from tests.proxy import Proxy
 from tests.test_postgres_connections import timed
 
 pytestmark = pytest.mark.postgres

@@ -22,8 +22,8 @@ from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.transactions import allow_silence, begin_read, begin_write
 from promptreg.storage.postgres.url import read_url
 from promptreg.storage.postgres.wire import LostError, UnansweredError
+from tests.places import MARGIN
 from tests.postgres import split_target
-from tests.proxy import MARGIN
 
 pytestmark = pytest.mark.postgres
 
