@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from promptreg import NotFoundError, Registry, StorageError, StorageReadOnlyError
-from promptreg.storage.sqlite import readonly, revisions
+from promptreg.storage.sqlite import readonly, revisions, system
+from promptreg.storage.sqlite.files import SIDECAR
 from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.remote import Remote
 from tests.test_storage_sqlite import raw
@@ -203,6 +204,36 @@ def test_a_reader_waits_until_others_are_shown_what_it_reads(folder: Path, monke
             patch.setattr(revisions.time, "sleep", go_on)
             assert reader.get("greet").version == 3
         assert (warm.get("greet").version, len(slept)) == (3, 1)
+
+
+@pytest.mark.parametrize("make", [None, os.mkdir, os.mkfifo], ids=["nothing", "folder", "pipe"])
+def test_a_reader_needs_no_sidecar(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[str], None] | None
+) -> None:
+    """Where anything else, or nothing, has its name, reads are the same."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    os.unlink(path + SIDECAR)
+    if make is not None:
+        make(path + SIDECAR)
+    with open_to_read(path, monkeypatch) as reader:
+        assert (reader.get("greet").version, len(reader.list())) == (2, 2)
+
+
+def test_an_exception_of_a_signal_handler_while_the_sidecar_is_read_is_raised(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `TimeoutError` of the application is no sidecar that can't be read."""
+    path = str(folder / "prompts.db")
+    fill(path)
+
+    def handler(*_: object) -> int:
+        raise TimeoutError
+
+    with open_to_read(path, monkeypatch) as reader:
+        monkeypatch.setattr(system, "open_file", handler)
+        with pytest.raises(TimeoutError):
+            reader.list()
 
 
 def test_a_reader_notices_a_file_that_was_copied_over_its_own(
