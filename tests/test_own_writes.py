@@ -12,6 +12,7 @@ import pytest
 
 from promptreg import CommitUnknownError, Registry, StorageError
 from promptreg.files.full import import_full
+from promptreg.storage import written
 from promptreg.storage.sqlite import unknown_commits
 from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.bytecodes import At, SoftTimeLimitExceeded, raising
@@ -102,6 +103,24 @@ def test_what_was_changed_is_dropped_once(writer: Registry, reader: Registry, pa
     generation = reader._core.cache.generation
     assert reader.get("kept").stale
     assert reader._core.cache.generation is generation
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_of_a_commit_that_has_changed_very_much_no_list_is_kept(
+    writer: Registry, reader: Registry, path: str, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """A hundred commits of 100,000 prompts each would take gigabytes; so nothing that was before is returned."""
+    monkeypatch.setattr(written, "MAX_SUBJECTS", 2 * 2)  # an id and a name of each
+    names = ["changed", *(writer.create(f"p{number}", "1").name for number in range(count - 1))]
+    assert reader.get("kept").template == "1"
+    writer.set_status(names, "disabled")
+    take_away(path)
+    if count == 2:
+        assert_not_as_before(reader, "changed")
+        return
+    check(reader)
+    with pytest.raises(StorageError, match="was removed while it was open"):
+        reader.get("kept")
 
 
 def test_what_was_loaded_after_a_commit_that_was_not_noted_yet_stays_cached(
