@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from promptreg import NotFoundError, Registry, StorageError, StorageReadOnlyError
-from promptreg.storage.sqlite import readonly, revisions, system
+from promptreg.storage.sqlite import readonly, revisions, storage, system
 from promptreg.storage.sqlite.files import SIDECAR
 from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.remote import Remote
@@ -253,6 +253,25 @@ def test_a_reader_notices_a_file_that_was_copied_over_its_own(
         assert (reader.get("greet").template, reader.get("greet").stale) == ("2", True)
         with pytest.raises(StorageError, match="was replaced while it was open"):
             reader.list()
+
+
+def test_a_commit_right_after_a_reader_has_looked_at_the_file_is_no_replacement(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader still reads its copy of before, and the next read is of the file as it is then."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(readonly, "way_to_read", lambda *_: readonly.Way.COPY)
+        reader = open_to_read(path, monkeypatch)
+        assert reader.get("greet").version == 2
+    with reader, Registry(path) as writer, closing(raw(path)) as tool:
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "is_outdated", lambda *_: False)
+            writer.update("greet", template="Later")
+            tool.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            assert (reader.get("greet").version, reader.get("greet").stale) == (2, False)
+        assert (reader.get("greet").template, reader.get("greet").stale) == ("Later", False)
 
 
 def test_a_change_by_a_writer_that_opens_and_closes_is_seen_by_the_next_read(folder: Path) -> None:
