@@ -1,5 +1,6 @@
 """The file of a registry is gone: nothing is returned that this process itself has written over, not even as stale."""
 
+import gc
 import itertools
 import math
 import os
@@ -12,6 +13,7 @@ import pytest
 
 from promptreg import CommitUnknownError, Registry, StorageError
 from promptreg.files.full import import_full
+from promptreg.storage import written
 from promptreg.storage.sqlite import unknown_commits
 from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.bytecodes import At, SoftTimeLimitExceeded, raising
@@ -104,6 +106,44 @@ def test_what_was_changed_is_dropped_once(writer: Registry, reader: Registry, pa
     assert reader._core.cache.generation is generation
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_of_a_commit_that_has_changed_very_much_no_list_is_kept(
+    writer: Registry, reader: Registry, path: str, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """A hundred commits of 100,000 prompts each would take gigabytes; so nothing that was before is returned."""
+    monkeypatch.setattr(written, "MAX_SUBJECTS", 2 * 2)  # an id and a name of each
+    names = ["changed", *(writer.create(f"p{number}", "1").name for number in range(count - 1))]
+    assert reader.get("kept").template == "1"
+    writer.set_status(names, "disabled")
+    take_away(path)
+    if count == 2:
+        assert_not_as_before(reader, "changed")
+        return
+    check(reader)
+    with pytest.raises(StorageError, match="was removed while it was open"):
+        reader.get("kept")
+
+
+def test_a_revision_that_is_used_again_after_a_restore_is_another_commit(
+    writer: Registry, reader: Registry, path: str, tmp_path: Path
+) -> None:
+    """A registry that has read nothing since has not seen it, though its own last revision has the same number."""
+    older = tmp_path / "older.db"
+    with closing(raw(path)) as source, closing(raw(str(older))) as copy:
+        source.backup(copy)
+    writer.update("changed", template="2")
+    check(reader)
+    assert reader.get("changed").template == "2"
+    seen = reader.revision
+    with closing(raw(str(older))) as copy, closing(raw(path)) as target:
+        copy.backup(target)
+    check(writer)
+    writer.update("changed", template="3")
+    assert writer.revision == seen
+    take_away(path)
+    assert_not_as_before(reader, "changed")
+
+
 def test_what_was_loaded_after_a_commit_that_was_not_noted_yet_stays_cached(
     writer: Registry, reader: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +193,7 @@ def test_wherever_a_write_is_interrupted_no_registry_returns_what_was_before(
     writer: Registry, reader: Registry, path: str, is_gone: bool
 ) -> None:
     """Neither as current while the file is there, though no check is due, nor as stale once it is gone."""
+    gc.collect()  # so that no registry of an earlier test is closed, and interrupted, meanwhile
     with closing(raw(path)) as connection:
         for number in itertools.count():
             for registry in (writer, reader):

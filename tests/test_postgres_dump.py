@@ -166,7 +166,7 @@ def test_a_forked_child_keeps_no_dump_of_its_parent_open(registry: Registry, pos
     """Where the parent is gone, the server ends its transaction, while the child lives on."""
     program = [sys.executable, "-c", FORKING, postgres_target]
     with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=ROOT) as parent:
-        parent.wait()
+        assert parent.wait() == 0
         until(lambda: open_transactions(postgres_target) == 0)
         parent.stdin.close()
 

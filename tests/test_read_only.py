@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from promptreg import NotFoundError, Registry, StorageError, StorageReadOnlyError
-from promptreg.storage.sqlite import readonly, revisions
+from promptreg.storage.sqlite import readonly, revisions, storage, system
+from promptreg.storage.sqlite.files import SIDECAR
 from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.remote import Remote
 from tests.test_storage_sqlite import raw
@@ -205,6 +206,36 @@ def test_a_reader_waits_until_others_are_shown_what_it_reads(folder: Path, monke
         assert (warm.get("greet").version, len(slept)) == (3, 1)
 
 
+@pytest.mark.parametrize("make", [None, os.mkdir, os.mkfifo], ids=["nothing", "folder", "pipe"])
+def test_a_reader_needs_no_sidecar(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[str], None] | None
+) -> None:
+    """Where anything else, or nothing, has its name, reads are the same."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    os.unlink(path + SIDECAR)
+    if make is not None:
+        make(path + SIDECAR)
+    with open_to_read(path, monkeypatch) as reader:
+        assert (reader.get("greet").version, len(reader.list())) == (2, 2)
+
+
+def test_an_exception_of_a_signal_handler_while_the_sidecar_is_read_is_raised(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `TimeoutError` of the application is no sidecar that can't be read."""
+    path = str(folder / "prompts.db")
+    fill(path)
+
+    def handler(*_: object) -> int:
+        raise TimeoutError
+
+    with open_to_read(path, monkeypatch) as reader:
+        monkeypatch.setattr(system, "open_file", handler)
+        with pytest.raises(TimeoutError):
+            reader.list()
+
+
 def test_a_reader_notices_a_file_that_was_copied_over_its_own(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +253,25 @@ def test_a_reader_notices_a_file_that_was_copied_over_its_own(
         assert (reader.get("greet").template, reader.get("greet").stale) == ("2", True)
         with pytest.raises(StorageError, match="was replaced while it was open"):
             reader.list()
+
+
+def test_a_commit_right_after_a_reader_has_looked_at_the_file_is_no_replacement(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader still reads its copy of before, and the next read is of the file as it is then."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(readonly, "way_to_read", lambda *_: readonly.Way.COPY)
+        reader = open_to_read(path, monkeypatch)
+        assert reader.get("greet").version == 2
+    with reader, Registry(path) as writer, closing(raw(path)) as tool:
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "is_outdated", lambda *_: False)
+            writer.update("greet", template="Later")
+            tool.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            assert (reader.get("greet").version, reader.get("greet").stale) == (2, False)
+        assert (reader.get("greet").template, reader.get("greet").stale) == ("Later", False)
 
 
 def test_a_change_by_a_writer_that_opens_and_closes_is_seen_by_the_next_read(folder: Path) -> None:

@@ -7,11 +7,12 @@ There is no lock, because a fork or a signal handler could leave it held.
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 
 from promptreg.records import Change
 
 MAX_WRITTEN = 100  # commits of which it is remembered what they changed
+MAX_SUBJECTS = 1_000  # of a commit; of more, it counts as having changed everything
 
 
 def subjects_of(changes: Sequence[Change]) -> Iterator[Hashable]:
@@ -29,9 +30,9 @@ class Written:
 
     __slots__ = ("mark", "subjects")
 
-    def __init__(self, mark: Hashable, subjects: Iterable[Hashable] | None) -> None:
+    def __init__(self, mark: Hashable, subjects: Collection[Hashable] | None) -> None:
         self.mark = mark
-        self.subjects = None if subjects is None else frozenset(subjects)
+        self.subjects = None if subjects is None or len(subjects) > MAX_SUBJECTS else frozenset(subjects)
 
     def again(self) -> "Written":
         """Return another one that says the same, to be noted once more."""

@@ -119,7 +119,7 @@ class SQLiteMonitor:
         """Report that what is cached may only be returned as stale, without what this process has written since."""
         own_writes = self._storage.publisher.own_writes
         last = own_writes.last_written()  # read first, as another thread may write meanwhile
-        written = own_writes.written_since(since.detail.written, since.revision)
+        written = own_writes.written_since(since.detail.written, (since.revision, since.detail.link))
         if last is not since.detail.written:
             since = since._replace(detail=since.detail._replace(written=last))
         return self._report(since, written, is_unavailable=True)

@@ -1,6 +1,7 @@
 """What all registries of one file share in a process, for as long as one of them holds it.
 
-There is no lock, because a fork could leave it held: each step on the dictionary is one.
+There is no lock, because a fork could leave it held. Threads change only at calls, so `_drop`, which makes none, is one
+step.
 """
 
 from collections.abc import Hashable
@@ -33,5 +34,6 @@ class Shared(Generic[T]):
         return ref(value, lambda dead: self._drop(key, dead))
 
     def _drop(self, key: Hashable, dead: ref[T]) -> None:
-        if self._kept.get(key) is dead:
-            self._kept.pop(key, None)
+        kept = self._kept
+        if key in kept and kept[key] is dead:
+            del kept[key]

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from promptreg.storage.base import Stamp
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.companion_files import open_beside
+from promptreg.storage.sqlite.failures import is_from_application
 from promptreg.storage.sqlite.files import SIDECAR, STAMP_BYTES, Identity, identity, record_files_in
 
 REVISION_BYTES = 8
@@ -72,15 +73,17 @@ class UnwritableSidecar(ChangeSignal):
         self._path = database + SIDECAR
 
     def is_behind(self, revision: int) -> bool:
-        """Return whether others have not been shown that revision; without a sidecar there are no others."""
+        """Return whether others have not been shown that revision; False where there is no sidecar to be read."""
         try:
             descriptor = system.open_file(self._path, os.O_RDONLY)
-        except OSError:
+            try:
+                return revision_of(_read_stamp(descriptor)) < revision
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if is_from_application(error):
+                raise
             return False
-        try:
-            return revision_of(_read_stamp(descriptor)) < revision
-        finally:
-            os.close(descriptor)
 
     def publish(self, revision: int) -> None:
         """Raise `OSError`."""

@@ -18,7 +18,7 @@ from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, Storag
 from promptreg.storage.deadlines import Deadline
 from promptreg.storage.finding import look_up
 from promptreg.storage.slots import release_own
-from promptreg.storage.sqlite import connecting, erasure, readonly, system, unknown_commits
+from promptreg.storage.sqlite import connecting, erasure, event_chain, readonly, system, unknown_commits
 from promptreg.storage.sqlite.change_check import SQLiteMonitor
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
@@ -320,7 +320,8 @@ class SQLiteStorage:
         If interrupted, publish that something may have changed, but no revision that may not have been committed.
         """
         handle.require_own()
-        written, is_committed = Written(writer.revision, writer.written), False
+        mark = writer.revision, event_chain.last_link(handle.connection)  # as revisions are used again after a restore
+        written, is_committed = Written(mark, writer.written), False
         try:
             handle.connection.execute("COMMIT")
             is_committed = True
