@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 
-from promptreg import CommitUnknownError, ConflictError, NotFoundError, PublishCheckError, Registry, StorageError
+from promptreg import (
+    CommitUnknownError,
+    ConflictError,
+    NotFoundError,
+    PublishCheckError,
+    Registry,
+    StorageError,
+    StorageFullError,
+)
 from promptreg.files import sync
 from promptreg.files.full import import_full
 from promptreg.storage.sqlite import unknown_commits
@@ -36,13 +44,22 @@ class FailingCommits:
         self._failing: Callable[[int], bool] = lambda number: False
         self.count = 0
         self._held: int | None = None
+        self._later = IOERR_FSYNC
 
     @contextmanager
     def failing(
-        self, *, is_held: bool, which: Callable[[int], bool] = lambda number: number == 1, held: int = 1
+        self,
+        *,
+        is_held: bool,
+        which: Callable[[int], bool] = lambda number: number == 1,
+        held: int = 1,
+        later: tuple[str, type[sqlite3.Error], int] = IOERR_FSYNC,
     ) -> Iterator[None]:
-        """Fail these commits; one holds all the same, the first unless told, or is rolled back as all others are."""
-        self._failing, self._held, self.count = which, held if is_held else None, 0
+        """Fail these commits; one holds all the same, the first unless told, or is rolled back as all others are.
+
+        `later` is the error of those after the first.
+        """
+        self._failing, self._held, self._later, self.count = which, held if is_held else None, later, 0
         yield
         self._failing = lambda number: False
 
@@ -52,7 +69,7 @@ class FailingCommits:
         self.count += 1
         if self._failing(self.count):
             sqlite3.Connection.execute(connection, "COMMIT" if self.count == self._held else "ROLLBACK")
-            raise failure(*IOERR_FSYNC)
+            raise failure(*(IOERR_FSYNC if self.count == 1 else self._later))
 
 
 @pytest.fixture
@@ -281,6 +298,17 @@ def test_a_commit_that_fails_twice_has_not_happened(registry: Registry, commits:
     assert (type(caught.value), caught.value.details) == (StorageError, {"reason": "io_error"})
     assert actions(registry) == before
     assert registry.update("a", template="Four").version == 4
+
+
+def test_a_repeat_that_fails_for_another_reason_says_so(registry: Registry, commits: FailingCommits) -> None:
+    """Also where the commit before had no event to look for: the plan, made again, tells that it has not happened."""
+    full = "database or disk is full", sqlite3.OperationalError, sqlite3.SQLITE_FULL
+    for call in (lambda: registry.update("a", template="Four"), lambda: registry.seed("a", "Two")):
+        with (
+            commits.failing(is_held=False, which=lambda number: number in {1, 3}, later=full),
+            pytest.raises(StorageFullError),
+        ):
+            call()
 
 
 REPEATED: dict[str, Call] = {

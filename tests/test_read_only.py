@@ -206,6 +206,20 @@ def test_a_reader_waits_until_others_are_shown_what_it_reads(folder: Path, monke
         assert (warm.get("greet").version, len(slept)) == (3, 1)
 
 
+def test_a_repeat_of_a_call_that_is_made_once_needs_the_right_to_write(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it waits until what was written is durable; otherwise a call that changes nothing is only a read."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    with Registry(path) as writer, open_to_read(path, monkeypatch) as reader, monkeypatch.context() as patch:
+        writer.once("op").save("greet", "Hello")
+        patch.setattr(readonly, "is_writable", lambda path: False)
+        assert reader.save("greet", "Hello").template == "Hello"
+        with pytest.raises(StorageReadOnlyError):
+            reader.once("op").save("greet", "Hello")
+
+
 @pytest.mark.parametrize("make", [None, os.mkdir, os.mkfifo], ids=["nothing", "folder", "pipe"])
 def test_a_reader_needs_no_sidecar(
     folder: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[str], None] | None

@@ -55,9 +55,9 @@ def openers(
     They hold no reference to the storage, so that a storage that is dropped is no cycle, and closes at once.
     """
     opener = {Access.READ: open_to_read, Access.WRITE: open_to_write, Access.MEMORY: _refuse_memory}[access]
-    watcher_opener = (
-        partial(open_live, real, settings) if access is Access.READ else partial(open_to_watch, path, settings)
-    )
+    watcher_opener = partial(open_to_watch, path, settings)
+    if access is Access.READ:
+        watcher_opener = partial(readonly.open_to_read, real, settings, readonly.Way.LIVE)
     return partial(opener, path, real, settings), watcher_opener
 
 
@@ -98,17 +98,6 @@ def open_to_watch(path: str, settings: StorageSettings) -> Handle:
     handle = connect(file_uri(path, "mode=rw"), settings)
     try:
         _retrying(lambda: handle.connection.execute("PRAGMA user_version").fetchone(), settings.busy_timeout)
-    except BaseException:
-        handle.close()
-        raise
-    return handle
-
-
-def open_live(real: str, settings: StorageSettings) -> Handle:
-    """Connect once more to a file that this process can't write, with its WAL; raises the driver's errors."""
-    handle = readonly.open_to_read(real, settings, readonly.Way.LIVE)
-    try:
-        readonly.show_later_columns(handle.connection)
     except BaseException:
         handle.close()
         raise
