@@ -418,6 +418,7 @@ def test_a_fork_interrupts_the_copy_of_an_export_which_starts_again(
     assert result == [exported(registry)]
 
 
+@pytest.mark.slow
 def test_forked_children_that_leave_an_export_or_an_import_harm_neither(
     filled: Registry, data: bytes, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,7 @@ def test_what_an_interrupted_write_has_changed_is_not_returned(
 COMMITTING = ("sqlite/storage.py", "sqlite/revisions.py", "sqlite/sidecar.py", "sqlite/system.py", "storage/written.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_gone", [False, True], ids=["there", "gone"])
 def test_wherever_a_write_is_interrupted_no_registry_returns_what_was_before(
     writer: Registry, reader: Registry, path: str, is_gone: bool

@@ -41,6 +41,7 @@ def test_a_value_is_shared_until_nobody_holds_it() -> None:
     assert shared.setdefault("other", Value()) is third
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("busy_switching")
 def test_threads_that_drop_a_value_take_none_from_others() -> None:
     """What a thread holds is what it is given again, while others let theirs go at any moment."""
