@@ -371,6 +371,7 @@ ERASING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ERASING)
 @pytest.mark.parametrize("kind", [CORRUPT, IOERR_READ])
 def test_a_failure_to_erase_does_not_fail_the_deletion_and_is_retried(

@@ -428,6 +428,7 @@ def swap(lines: Lines, one: dict[str, Any], other: dict[str, Any]) -> None:
     lines[first], lines[second] = lines[second], lines[first]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", FALSE)
 def test_what_no_registry_could_have_written_is_refused(what: str, data: bytes, refusal: Refusal) -> None:
     """Though all hashes, counts and the SHA-256 fit."""

@@ -288,6 +288,7 @@ def test_a_commit_right_after_a_reader_has_looked_at_the_file_is_no_replacement(
         assert (reader.get("greet").template, reader.get("greet").stale) == ("Later", False)
 
 
+@pytest.mark.slow
 def test_a_change_by_a_writer_that_opens_and_closes_is_seen_by_the_next_read(folder: Path) -> None:
     """The reader opened a cleanly closed file, and sees what each later writer wrote between opening and closing."""
     path = str(folder / "prompts.db")

@@ -197,6 +197,7 @@ WIDE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WIDE)
 def test_a_long_template_is_saved_in_time(name):
     """Parsing and compiling take time linear in the length of the template."""

@@ -215,6 +215,7 @@ def shared(request: pytest.FixtureRequest, path: str) -> Iterator[Registry]:
         yield registry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
 def test_an_exception_between_two_bytecodes_leaves_no_slot_held(

@@ -420,6 +420,7 @@ def drop_checks(connection: sqlite3.Connection, table: str) -> None:
     connection.execute(lenient, (table,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["NULL", "7", "1.5", "x'ff'", "CAST(x'ff' AS TEXT)", "'x'", "'[]'"])
 @pytest.mark.parametrize("table", ["prompts", "versions", "events", "event_details"])
 def test_a_damaged_value_of_any_type_is_never_returned(filled: Registry, table: str, damage: str) -> None:
