@@ -84,6 +84,13 @@ def execute(target: str, *statements: str) -> None:
             connection.execute(statement)  # type: ignore[arg-type]
 
 
+def lose_listener(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End the listener's connection, and have it find no server that it could connect to."""
+    connector: Any = registry._core.storage._connector  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(connector), "known", lambda _: [b"host=127.0.0.1 port=1"])
+    listener_of(registry).close()
+
+
 def unanswered(registry: Registry, name: str = "greet") -> Prompt:
     """Read until a cached prompt is stale, and return it."""
     until(lambda: registry.get(name).stale)
@@ -295,8 +302,7 @@ def test_a_write_after_commits_were_lost_is_seen_at_once_without_an_answer(
     place.beside.update("other", template="Lost")
     warm(place.registry, "greet", "other")
     execute(place.target, *LOSE)
-    monkeypatch.setattr(type(place.registry._core.storage._connector), "known", lambda _: [b"host=127.0.0.1 port=1"])  # type: ignore[attr-defined]
-    listener_of(place.registry).close()
+    lose_listener(place.registry, monkeypatch)
     place.beside.update("greet", template="2")
     assert place.registry.get("other").stale
     assert place.registry.get("greet").template == "2"
@@ -346,8 +352,7 @@ def test_without_an_answer_no_registry_of_a_process_returns_what_that_process_ha
         warm(reader, "greet", "other")
         with pytest.raises(NotFoundError):
             reader.get("new")
-        monkeypatch.setattr(type(reader._core.storage._connector), "known", lambda _: [b"host=127.0.0.1 port=1"])  # type: ignore[attr-defined]
-        listener_of(reader).close()
+        lose_listener(reader, monkeypatch)
         place.beside.update("greet", template="2")
         place.beside.create("new", "New")
         assert (reader.get("other").stale, reader.get("greet").template) == (True, "2")
@@ -631,8 +636,7 @@ def test_only_the_listener_is_down(place: Place, monkeypatch: pytest.MonkeyPatch
     """Where the server answers all but the listener, cached reads are stale, and uncached ones current."""
     registry = place.registry
     warm(registry, "greet")
-    monkeypatch.setattr(type(registry._core.storage._connector), "known", lambda _: [b"host=127.0.0.1 port=1"])  # type: ignore[attr-defined]
-    listener_of(registry).close()
+    lose_listener(registry, monkeypatch)
     stale = unanswered(registry)
     place.beside.update("greet", template="2")
     assert registry.get("greet").template == stale.template == "1"
