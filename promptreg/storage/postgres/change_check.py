@@ -79,16 +79,15 @@ class ChangeCheck:
         is_proven = listener.proven_at >= began - self._max_age
         answer = listener.answer_to(known)
         if not is_same:
-            if answer is not None and self._is_newest(answer, began):
+            if answer is not None and self._is_newest(answer, began, is_proven=is_proven):
                 return self._report(_of(answer), answer.changed)
             listener.ask(known)
         elif not is_proven or began >= listener.asked_at + BEAT_SECONDS:
             listener.ask(None)
         return self._report(since, frozenset()) if is_same and is_proven else None
 
-    def _is_newest(self, answer: Answer, began: float) -> bool:
+    def _is_newest(self, answer: Answer, began: float, *, is_proven: bool) -> bool:
         """Return whether an answer is younger than this check, or agrees with what is known and young enough."""
-        is_proven = self._listener.proven_at >= began - self._max_age
         return answer.sent_at >= began or (is_proven and answer.mark == self._signal.read() and not self._is_strict)
 
     def _awaited(self, since: Position, began: float, until: float) -> ChangeReport | None:
